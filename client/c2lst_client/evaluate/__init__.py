@@ -1,0 +1,1 @@
+"""Measuring: morphology, statistics, verdicts."""

@@ -1,0 +1,1 @@
+"""The central service: trains, signs, publishes and serves releases."""

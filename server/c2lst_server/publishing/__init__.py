@@ -1,0 +1,1 @@
+"""Keys, the TUF repository and the making of a release."""

@@ -1,0 +1,1 @@
+"""Which institutions the centre knows."""

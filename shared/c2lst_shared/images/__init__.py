@@ -1,0 +1,1 @@
+"""Pixels before they are tensors: slides, tissue, tiles, stain."""

@@ -1,0 +1,1 @@
+"""What a signed release is, and how its weights are loaded safely."""

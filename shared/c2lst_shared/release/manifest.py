@@ -1,0 +1,98 @@
+"""What a signed release says about itself.
+
+A release is three TUF targets under `ORGAN/NUMBER/`: `manifest.json` (this model), `weights.safetensors` (the EMA backbone)
+and `samples.png` (unconditional samples). The manifest fixes the exact tensors of the weights file, so that a loader knows
+names, shapes, dtypes and size before it opens it. Nothing here imports torch or touches a file.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from c2lst_shared.presets import (
+    AdapterConfig,
+    BackboneConfig,
+    Config,
+    DiffusionConfig,
+    PredictorConfig,
+    SamplingConfig,
+    TrainingConfig,
+)
+
+MANIFEST = "manifest.json"
+WEIGHTS = "weights.safetensors"
+SAMPLES = "samples.png"
+MAX_MANIFEST_BYTES = 1 << 20
+
+Organ = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+
+
+class StainReference(Config):
+    """The target of stain normalisation: every site normalises to it, because the backbone was trained on it.
+
+    Macenko et al. 2009; `matrix` rows are unit optical-density vectors of haematoxylin and eosin (RGB order),
+    `max_concentration` the 99th percentiles of the two concentrations in the reference slide.
+    """
+
+    method: Literal["macenko", "vahadane"]
+    matrix: tuple[tuple[float, float, float], tuple[float, float, float]]
+    max_concentration: tuple[float, float]
+
+
+class TensorSpec(Config):
+    """Shape and dtype of one tensor in the weights file, in safetensors' spelling ("F32")."""
+
+    shape: tuple[int, ...]
+    dtype: Literal["F32", "BF16", "F16"]
+
+
+class Provenance(Config):
+    """Where the weights come from: numbers about the corpus and the training, never a path or a file name."""
+
+    images: int
+    tiles: int
+    training: TrainingConfig
+    steps_done: int
+    seed: int
+    software: dict[str, str]  # package -> version
+
+
+class SiteDefaults(Config):
+    """What the preset suggests to a site that starts from this release."""
+
+    adapter: AdapterConfig
+    adaptation: TrainingConfig
+    sampling: SamplingConfig
+    predictor: PredictorConfig
+    genes: int
+
+
+class Manifest(BaseModel):
+    """One release."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    organ: Organ
+    number: Annotated[int, Field(ge=1)]
+    created: datetime
+    preset: str
+    backbone: BackboneConfig
+    diffusion: DiffusionConfig
+    stain: StainReference
+    defaults: SiteDefaults
+    weights_bytes: int
+    weights_sha256: Sha256
+    tensors: dict[str, TensorSpec]
+    provenance: Provenance
+    metrics: dict[str, float]  # name -> value, for example validation_loss
+    summary: str = ""  # the model card's prose, by the publisher
+
+    @property
+    def name(self) -> str:
+        """The release's name, for example `mob/1`."""
+        return f"{self.organ}/{self.number}"
