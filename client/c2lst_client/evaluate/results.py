@@ -1,0 +1,93 @@
+"""What the measuring steps write down and the report reads: plain numbers, one JSON file per step.
+
+Arrays that a page would not want inline (predictions per spot and gene) lie beside the JSON as `.npz`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Result(BaseModel):
+    """A closed record."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Interval(Result):
+    """An estimate with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+ArmKind = Literal[
+    "mean",  # predicts the training mean: the floor
+    "real",
+    "real+augmentation",
+    "synthetic",
+    "real+synthetic",
+    "real+synthetic+augmentation",
+]
+
+
+class Arm(Result):
+    """One way of training the predictor; every arm takes the same number of optimiser steps."""
+
+    kind: ArmKind
+    ratio: int | None = None  # synthetic pairs per real training spot; None where none are used
+    seeds: list[int]
+    mae_per_seed: list[float]  # z-score units, mean over held-out spots and genes
+    pearson_per_seed: list[float]  # mean over genes of r across held-out spots
+    mae: Interval  # mean over seeds; interval by bootstrap over held-out spots (and seeds)
+    pearson: Interval
+    mae_per_gene: list[float]  # mean over seeds, in panel order
+    pearson_per_gene: list[float]
+
+    @property
+    def label(self) -> str:
+        """The arm in words, for tables: `real + synthetic x5`."""
+        words = self.kind.replace("+", " + ")
+        return f"{words} x{self.ratio}" if self.ratio is not None else words
+
+
+class Comparison(Result):
+    """Relative change of the MAE of `arm` against `against`, paired over held-out spots; negative is better."""
+
+    arm: str  # Arm.label
+    against: str
+    change: Interval  # (MAE of arm - MAE of against) / MAE of against
+
+
+class CotrainResult(Result):
+    """Everything that co-training measured. Predictions are in `predictions.npz`: `truth` and one array per arm label."""
+
+    genes: list[str]
+    train_spots: int
+    test_spots: int
+    test_barcodes: list[str]
+    steps: int
+    architecture: str
+    arms: list[Arm]
+    comparisons: list[Comparison]
+    primary: Comparison  # declared before looking: the highest ratio of real+synthetic against real only
+    helped: bool
+    verdict: str  # one or two sentences with the interval
+
+
+class ConditioningResult(Result):
+    """Does the synthetic tissue follow the expression? Nuclear fraction of real and generated patches, held-out spots."""
+
+    r: Interval  # Pearson, bootstrap over spots
+    shuffled_r: Interval  # the same with conditions shuffled between spots: what no conditioning looks like
+    ridge_r: Interval  # ridge regression of the nuclear fraction on the same genes: what the genes know
+    guidance: float
+    sampler: str
+    steps: int
+    samples_per_spot: int
+    barcodes: list[str]
+    real: list[float]  # nuclear fraction per held-out spot
+    synthetic: list[float]
