@@ -1,0 +1,50 @@
+"""Training state on disk: named tensors in one safetensors file, written atomically, never pickled.
+
+A checkpoint carries a fingerprint of what it belongs to (configuration, data, seed); another fingerprint is refused, so that a
+run never continues from something else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from c2lst_shared import atomic
+from c2lst_shared.errors import BadArtefact
+
+
+def fingerprint(*parts: BaseModel | dict[str, object] | str | int) -> str:
+    """SHA-256 over the parts' canonical JSON."""
+    plain = [part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in parts]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def save(path: Path, tensors: dict[str, torch.Tensor], *, belongs_to: str, seconds: float) -> None:
+    """Write `tensors` to `path`; `seconds` is the training time spent so far."""
+    metadata = {"belongs_to": belongs_to, "seconds": str(seconds)}
+    with atomic.replacing(path) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+
+
+def load(path: Path, *, belongs_to: str) -> tuple[dict[str, torch.Tensor], float] | None:
+    """Read what `save` wrote: the tensors and the seconds spent; None when there is none, or it belongs to other settings.
+
+    Raises:
+        BadArtefact: the file is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        with safe_open(path, framework="pt") as stored:
+            metadata = stored.metadata() or {}
+            if metadata.get("belongs_to") != belongs_to:
+                return None
+            return {name: stored.get_tensor(name) for name in stored.keys()}, float(metadata["seconds"])  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise BadArtefact(f"The checkpoint {path} is damaged ({error}); delete it to start this step anew.") from None

@@ -1,0 +1,55 @@
+"""Batches from stored pixels: random draws and the eight symmetries of the square.
+
+Tissue under a microscope has no up or left, so every rotation and reflection of a patch is as true as the patch, and an
+expression vector belongs to each of them alike.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from c2lst_shared.diffusion.trainer import Batch
+
+
+def to_unit(pixels: npt.NDArray[np.uint8] | Tensor) -> Tensor:
+    """uint8 pixels [B, P, P, 3] as floats in [-1, 1], [B, 3, P, P]."""
+    return torch.as_tensor(pixels).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+
+
+def dihedral(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Apply to each patch [B, ., P, P] one of the eight symmetries, drawn from `generator`."""
+    which = torch.randint(8, (len(x),), generator=generator).tolist()
+    turned = []
+    for patch, k in zip(x, which, strict=True):
+        rotated = torch.rot90(patch, k % 4, (1, 2))
+        turned.append(rotated.flip(2) if k >= 4 else rotated)
+    return torch.stack(turned)
+
+
+class StoredBatches:
+    """Draws from `pixels` [N, P, P, 3] (an array or a memory map) and, when given, `condition` [N, D] at the same rows."""
+
+    def __init__(
+        self,
+        pixels: npt.NDArray[np.uint8],
+        rows: npt.NDArray[np.int64],
+        condition: Tensor | None = None,
+        *,
+        augment: bool = True,
+    ) -> None:
+        self._pixels = pixels
+        self._rows = rows
+        self._condition = condition
+        self._augment = augment
+
+    def __call__(self, size: int, generator: torch.Generator) -> Batch:
+        """Draw `size` rows with replacement."""
+        rows = self._rows[torch.randint(len(self._rows), (size,), generator=generator).numpy()]
+        images = to_unit(np.stack([self._pixels[row] for row in rows]))
+        if self._augment:
+            images = dihedral(images, generator)
+        condition = None if self._condition is None else self._condition[torch.from_numpy(rows)]
+        return Batch(images, condition)

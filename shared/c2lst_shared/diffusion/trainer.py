@@ -1,0 +1,174 @@
+"""One trainer for both stages: the backbone at the centre and the adapter at a site.
+
+Every random choice of step n (which patches, which augmentation, time steps, noise, dropped conditions) comes from a generator
+seeded by (seed, n). A run that was stopped and resumed therefore follows the same loss curve as one that was not, and a
+checkpoint holds no generator state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple, Protocol
+
+import torch
+from diffusers.training_utils import EMAModel
+from torch import Tensor, nn
+
+from c2lst_shared.diffusion.hardware import autocast
+from c2lst_shared.diffusion.schedule import NoiseSchedule
+from c2lst_shared.errors import C2lstError
+from c2lst_shared.presets import DiffusionConfig, TrainingConfig
+
+
+class Batch(NamedTuple):
+    """Training samples."""
+
+    images: Tensor  # [B, 3, P, P] in [-1, 1]
+    condition: Tensor | None = None  # [B, D], or None for the backbone
+
+
+class Batches(Protocol):
+    """A source of batches: the same generator state gives the same batch."""
+
+    def __call__(self, size: int, generator: torch.Generator) -> Batch:
+        """Draw `size` samples."""
+
+
+class Trainer:
+    """Trains the parameters of `network` that require gradients, and keeps their moving average.
+
+    `network` is called as `network(x, t)`, or `network(x, t, condition, keep)` when batches carry a condition.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        batches: Batches,
+        diffusion: DiffusionConfig,
+        config: TrainingConfig,
+        *,
+        seed: int,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.device = torch.device(device)
+        self.network = network.to(self.device)
+        self.config = config
+        self.losses: list[float] = []
+        self._batches = batches
+        self._schedule = NoiseSchedule(diffusion, self.device)
+        self._seed = seed
+        named = [(name, p) for name, p in network.named_parameters() if p.requires_grad]
+        self._names = [name for name, _ in named]
+        self._parameters = [p for _, p in named]
+        self._optimizer = torch.optim.AdamW(
+            self._parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+        )
+        # EMAModel warms its decay up as (1 + n) / (10 + n), so short runs are not dominated by the first weights
+        self._ema = EMAModel(self._parameters, decay=config.ema_decay, foreach=True)
+
+    @property
+    def step(self) -> int:
+        """Optimiser steps done."""
+        return len(self.losses)
+
+    def train(self, on_step: Callable[[Trainer], None], stop: Callable[[], bool] = lambda: False) -> bool:
+        """Run until the configured number of steps; return whether it was reached (`stop` is asked after each step)."""
+        while self.step < self.config.steps:
+            self.losses.append(self._one_step())
+            on_step(self)
+            if stop():
+                break
+        return self.step >= self.config.steps
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Put the moving average into the network for the body: what is sampled from, measured and published."""
+        self._ema.store(self._parameters)
+        self._ema.copy_to(self._parameters)
+        try:
+            yield
+        finally:
+            self._ema.restore(self._parameters)
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that a resumed run needs, as named tensors: weights, moving average, AdamW's moments, losses."""
+        tensors = {"losses": torch.tensor(self.losses, dtype=torch.float64)}
+        moments = self._optimizer.state
+        for name, parameter, average in zip(self._names, self._parameters, self._ema.shadow_params, strict=True):
+            tensors[f"weight.{name}"] = parameter.detach()
+            tensors[f"average.{name}"] = average
+            if parameter in moments:
+                tensors[f"first.{name}"] = moments[parameter]["exp_avg"]
+                tensors[f"second.{name}"] = moments[parameter]["exp_avg_sq"]
+        return tensors
+
+    @torch.no_grad()
+    def load_state(self, tensors: dict[str, Tensor]) -> None:
+        """Continue from what `state` returned.
+
+        Raises:
+            KeyError: the tensors are not those of this network.
+        """
+        self.losses = tensors["losses"].tolist()
+        step = torch.tensor(float(self.step))
+        for name, parameter, average in zip(self._names, self._parameters, self._ema.shadow_params, strict=True):
+            parameter.copy_(tensors[f"weight.{name}"])
+            average.copy_(tensors[f"average.{name}"])
+            self._optimizer.state[parameter] = {
+                "step": step.clone().to(parameter.device),
+                "exp_avg": tensors[f"first.{name}"].to(parameter.device, copy=True),
+                "exp_avg_sq": tensors[f"second.{name}"].to(parameter.device, copy=True),
+            }
+        self._ema.optimization_step = self.step
+
+    @torch.no_grad()
+    def validation_loss(self, batches: Batches, *, size: int, count: int) -> float:
+        """Mean loss over `count` batches of `size`, on the same draws at every call, so that values can be compared."""
+        losses = [
+            float(self._loss(batches, size, torch.Generator().manual_seed(draw), dropout=0.0).mean()) for draw in range(count)
+        ]
+        return sum(losses) / len(losses)
+
+    def _one_step(self) -> float:
+        config = self.config
+        for group in self._optimizer.param_groups:
+            group["lr"] = learning_rate(config, self.step)
+        generator = torch.Generator().manual_seed((self._seed * 1_000_003 + self.step) % 2**63)
+        total = 0.0
+        for _ in range(config.accumulation):
+            loss = (
+                self._loss(self._batches, config.micro_batch, generator, config.condition_dropout).mean() / config.accumulation
+            )
+            loss.backward()
+            total += loss.item()
+        nn.utils.clip_grad_norm_(self._parameters, config.clip_norm)
+        self._optimizer.step()
+        self._optimizer.zero_grad(set_to_none=True)
+        self._ema.step(self._parameters)
+        if total != total or total == float("inf"):
+            raise C2lstError(f"Training diverged at step {self.step} (the loss is {total}); lower the learning rate.")
+        return total
+
+    def _loss(self, batches: Batches, size: int, generator: torch.Generator, dropout: float) -> Tensor:
+        """Loss per sample [B] on a fresh batch."""
+        images, condition = batches(size, generator)
+        t = torch.randint(self._schedule.config.train_steps, (size,), generator=generator).to(self.device)
+        noise = torch.randn(images.shape, generator=generator).to(self.device, non_blocking=True)
+        images = images.to(self.device, non_blocking=True)
+        x = self._schedule.add_noise(images, noise, t)
+        with autocast(self.device):
+            if condition is None:
+                prediction = self.network(x, t)
+            else:
+                keep = (torch.rand(size, generator=generator) >= dropout).to(self.device)
+                prediction = self.network(x, t, condition.to(self.device), keep)
+        return self._schedule.loss(prediction, images, noise, t)
+
+
+def learning_rate(config: TrainingConfig, step: int) -> float:
+    """Linear warm-up, constant, linear decay to zero over the last `decay_fraction`."""
+    warmup = max(1, round(config.warmup_fraction * config.steps))
+    decay = max(1, round(config.decay_fraction * config.steps))
+    left = (config.steps - step) / decay if config.decay_fraction else 1.0
+    return config.learning_rate * min(1.0, (step + 1) / warmup, left)
