@@ -10,8 +10,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from c2lst_shared.errors import BadArtefact
 from c2lst_shared.presets import (
     AdapterConfig,
     BackboneConfig,
@@ -27,8 +28,11 @@ WEIGHTS = "weights.safetensors"
 SAMPLES = "samples.png"
 MAX_MANIFEST_BYTES = 1 << 20
 
-Organ = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
+NAME_PATTERN = r"[a-z][a-z0-9-]{0,31}"  # of organs and of sites
+Organ = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Dtype = Literal["F32", "BF16", "F16"]  # safetensors' spelling
+Count = Annotated[int, Field(ge=0)]
 
 
 class StainReference(Config):
@@ -44,19 +48,19 @@ class StainReference(Config):
 
 
 class TensorSpec(Config):
-    """Shape and dtype of one tensor in the weights file, in safetensors' spelling ("F32")."""
+    """Shape and dtype of one tensor in the weights file."""
 
-    shape: tuple[int, ...]
-    dtype: Literal["F32", "BF16", "F16"]
+    shape: tuple[Count, ...]
+    dtype: Dtype
 
 
 class Provenance(Config):
     """Where the weights come from: numbers about the corpus and the training, never a path or a file name."""
 
-    images: int
-    tiles: int
+    images: Count
+    tiles: Count
     training: TrainingConfig
-    steps_done: int
+    steps_done: Count
     seed: int
     software: dict[str, str]  # package -> version
 
@@ -85,7 +89,7 @@ class Manifest(BaseModel):
     diffusion: DiffusionConfig
     stain: StainReference
     defaults: SiteDefaults
-    weights_bytes: int
+    weights_bytes: Count
     weights_sha256: Sha256
     tensors: dict[str, TensorSpec]
     provenance: Provenance
@@ -96,3 +100,21 @@ class Manifest(BaseModel):
     def name(self) -> str:
         """The release's name, for example `mob/1`."""
         return f"{self.organ}/{self.number}"
+
+
+def parse_manifest(content: bytes) -> Manifest:
+    """Return the manifest in `content`, the bytes of a manifest.json.
+
+    Raises:
+        BadArtefact: it is longer than a manifest may be, or not a manifest that this version of c2lst understands.
+    """
+    if len(content) > MAX_MANIFEST_BYTES:
+        raise BadArtefact(f"The manifest has {len(content)} bytes, more than {MAX_MANIFEST_BYTES}; do not use this release.")
+    try:
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "document"
+        raise BadArtefact(
+            f"The manifest's {where} cannot be used ({first['msg']}); the release may need a newer c2lst, or is damaged."
+        ) from error
