@@ -7,12 +7,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
 from c2lst_shared.images.slide import Slide
+
+
+class Spots(Protocol):
+    """What panels and splits need of spots, whether just read (`SpotSet`) or prepared (`PreparedSpots`)."""
+
+    @property
+    def barcodes(self) -> list[str]:
+        """S unique names."""
+
+    @property
+    def genes(self) -> list[str]:
+        """G unique names."""
+
+    @property
+    def counts(self) -> scipy.sparse.csr_matrix:
+        """S x G raw counts, int32."""
+
+    @property
+    def centres(self) -> npt.NDArray[np.float64]:
+        """S x 2: x, y of the spot's centre, in pixels of the slide."""
+
+    @property
+    def um_per_px(self) -> float:
+        """Scale of the slide."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +49,7 @@ class SpotSet:
 
     barcodes: list[str]  # S unique names
     genes: list[str]  # G unique names
-    counts: scipy.sparse.csr_matrix  # S x G, raw, finite, not negative
+    counts: scipy.sparse.csr_matrix  # S x G, raw, int32, not negative
     centres: npt.NDArray[np.float64]  # S x 2: x, y of the spot's centre, in pixels of `slide`
     slide: Slide
     um_per_px: float  # of `slide`
@@ -36,6 +61,10 @@ class SpotSet:
 
     def patches(self, patch_um: float, image_px: int) -> Iterator[npt.NDArray[np.uint8]]:
         """Yield each spot's patch, `image_px` x `image_px` x 3, showing `patch_um` micrometres around its centre."""
-        side = patch_um / self.um_per_px
-        for x, y in self.centres:
-            yield self.slide.read_square(float(x), float(y), side, image_px)
+        for index in range(len(self)):
+            yield self.patch(index, patch_um, image_px)
+
+    def patch(self, index: int, patch_um: float, image_px: int) -> npt.NDArray[np.uint8]:
+        """Return one spot's patch, as `patches` does."""
+        x, y = self.centres[index]
+        return self.slide.read_square(float(x), float(y), patch_um / self.um_per_px, image_px)

@@ -14,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 from c2lst_shared.errors import BadInput
 
 MAX_PIXELS = 250_000_000  # a plain image is decoded whole: 250 megapixels are 0.75 GB
+STRIP_ROWS = 1024  # converted to RGB at a time
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
 
 
@@ -37,8 +38,13 @@ class Slide:
     def pixels(self) -> npt.NDArray[np.uint8]:
         """The whole image, height x width x 3 (RGB)."""
         with self._open() as image:
+            width, height = image.size
+            pixels = np.empty((height, width, 3), np.uint8)
             try:
-                return np.asarray(image.convert("RGB"))
+                for top in range(0, height, STRIP_ROWS):  # converted whole, a slide would be in memory four times
+                    strip = image.crop((0, top, width, min(top + STRIP_ROWS, height)))
+                    pixels[top : top + STRIP_ROWS] = np.asarray(strip.convert("RGB"))
+                return pixels
             except OSError as error:
                 raise BadInput(f"{self.path} cannot be decoded ({error}); it may be cut short: copy it again.") from None
 

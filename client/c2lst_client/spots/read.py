@@ -1,0 +1,56 @@
+"""From a path to a SpotSet: find out what is there, read it with the reader of its format, check it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from c2lst_client.spots import anndata_h5ad, legacy_st
+from c2lst_client.spots.checks import checked
+from c2lst_client.spots.spotset import SpotSet
+from c2lst_shared.errors import BadInput
+from c2lst_shared.images.slide import IMAGE_SUFFIXES
+
+EXPECTED = "NAME.tsv.gz (counts) with NAME_spots.tsv or NAME_selection.tsv (positions) and NAME.jpg (image), or one .h5ad file"
+
+
+def read_spots(
+    path: Path, image: Path | None = None, um_per_px: float | None = None, *, image_folder: Path | None = None
+) -> SpotSet:
+    """Read the spots of one slide.
+
+    Args:
+        path: a folder with one slide, or one of its files: an `.h5ad`, a table of counts or a spot table.
+        image: the image that the positions belong to; found by its name when not given.
+        um_per_px: micrometres per pixel of that image; from the spot pitch when not given.
+        image_folder: where an image stored inside an `.h5ad` is written to; beside the file when not given.
+
+    Returns:
+        The checked spots. `source` says what was found, `notes` what was assumed or left out.
+
+    Raises:
+        BadInput: the path, or what it leads to, cannot be used.
+    """
+    if not path.exists():
+        raise BadInput(f"There is no file or folder {path}.")
+    if image is not None and not image.is_file():
+        raise BadInput(f"There is no image {image}.")
+    chosen = _only_slide(path) if path.is_dir() else path
+    if chosen.name.lower().endswith(anndata_h5ad.SUFFIX):
+        return checked(anndata_h5ad.read_anndata(chosen, image, um_per_px, image_folder))
+    if legacy_st.table_name(chosen) is not None:
+        return checked(legacy_st.read_legacy(legacy_st.find_slide(chosen), image, um_per_px))
+    if chosen.suffix.lower() in IMAGE_SUFFIXES:
+        raise BadInput(f"{chosen} is an image; give the counts and pass the image with --image.")
+    raise BadInput(f"{chosen} is of no known format; give {EXPECTED}.")
+
+
+def _only_slide(folder: Path) -> Path:
+    """Return the file that stands for the one slide of a folder."""
+    found = [path for path in sorted(folder.iterdir()) if path.name.lower().endswith(anndata_h5ad.SUFFIX)]
+    found += [slide.counts for slide in legacy_st.find_slides(folder)]
+    if not found:
+        raise BadInput(f"{folder} holds no spots that can be read; it should hold {EXPECTED}.")
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found[:5]) + (", ..." if len(found) > 5 else "")
+        raise BadInput(f"{folder} holds {len(found)} slides ({names}); give the path of one of them.")
+    return found[0]
