@@ -1,0 +1,166 @@
+"""Synthetic pairs: patches generated from expression vectors by the adapted backbone, streamed to disk.
+
+Which expression? A pair conditioned on an observed spot carries that spot's transcriptome; an interpolated one mixes two
+similar training spots, so that no observed row is repeated and the pairs fill the space between spots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from c2lst_client.adapt import Adaptation
+from c2lst_client.spots.pairs import PairSet, PairWriter
+from c2lst_client.spots.prepare import PreparedSpots
+from c2lst_client.trust.load import LoadedRelease
+from c2lst_shared.diffusion.sampler import conditional, generate, seeded_noise, to_uint8
+from c2lst_shared.errors import Interrupted
+from c2lst_shared.presets import SamplingConfig
+from c2lst_shared.progress import Progress
+
+ExpressionMode = Literal["interpolated", "observed"]
+NEIGHBOURS = 5  # training spots with the most similar expression, one of which is mixed in
+KIND = "synthetic pairs"
+
+
+class Plan(NamedTuple):
+    """The conditions of N pairs, decided before the first patch is generated."""
+
+    expression: npt.NDArray[np.float32]  # N x G, z-scores
+    source: npt.NDArray[np.intp]  # N: row of the training spot that a pair starts from
+    partner: npt.NDArray[np.intp]  # N: row of the training spot that is mixed in; `source` again when observed
+    share: npt.NDArray[np.float64]  # N: weight of the partner, 0 to 0.5
+
+
+def plan_expression(expression: npt.NDArray[np.float32], per_spot: int, mode: ExpressionMode, seed: int) -> Plan:
+    """Decide the conditions of `per_spot` pairs for each training spot.
+
+    Args:
+        expression: S x G z-scores of the training spots.
+        per_spot: pairs per spot.
+        mode: `interpolated` mixes each spot with one of its `NEIGHBOURS` nearest in expression; `observed` repeats it.
+        seed: of partners and shares.
+
+    Returns:
+        The plan in rounds over the spots, so that its first k S pairs are a plan of k pairs per spot.
+    """
+    spots = len(expression)
+    source = np.tile(np.arange(spots), per_spot)
+    if mode == "observed":
+        return Plan(expression[source], source, source, np.zeros(len(source)))
+    generator = np.random.default_rng(seed)
+    distances = np.linalg.norm(expression[:, None] - expression[None], axis=2)
+    np.fill_diagonal(distances, np.inf)
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, :NEIGHBOURS]
+    partner = nearest[source, generator.integers(nearest.shape[1], size=len(source))]
+    share = generator.uniform(0.0, 0.5, size=len(source))
+    mixed = (1 - share)[:, None] * expression[source] + share[:, None] * expression[partner]
+    return Plan(mixed.astype(np.float32), source, partner, share)
+
+
+def synthesise(
+    folder: Path,
+    release: LoadedRelease,
+    adaptation: Adaptation,
+    spots: PreparedSpots,
+    *,
+    per_spot: int,
+    mode: ExpressionMode,
+    sampling: SamplingConfig,
+    seed: int,
+    overwrite: bool,
+    progress: Progress,
+    stop: Callable[[], bool],
+) -> PairSet:
+    """Generate `per_spot` pairs for each training spot into `folder`; a stopped call goes on where it was.
+
+    Raises:
+        BadInput: the folder holds pairs made otherwise and `overwrite` is false.
+        Interrupted: stopped between two batches.
+    """
+    train_rows, _ = adaptation.split.rows(spots.barcodes)
+    plan = plan_expression(adaptation.panel.transform(spots.counts, spots.genes)[train_rows], per_spot, mode, seed)
+    sources = [spots.barcodes[row] for row in train_rows]
+    return write_pairs(
+        folder,
+        release,
+        adaptation,
+        plan.expression,
+        barcodes=[f"synthetic-{number:06}" for number in range(len(plan.source))],
+        coords=spots.centres[train_rows][plan.source],
+        obs={
+            "source": [sources[row] for row in plan.source],
+            "partner": [sources[row] for row in plan.partner],
+            "partner_share": plan.share.tolist(),
+        },
+        sampling=sampling,
+        seed=seed,
+        provenance={"kind": KIND, "expression": mode, "pairs_per_spot": per_spot},
+        overwrite=overwrite,
+        progress=progress,
+        stop=stop,
+    )
+
+
+def write_pairs(
+    folder: Path,
+    release: LoadedRelease,
+    adaptation: Adaptation,
+    expression: npt.NDArray[np.float32],
+    *,
+    barcodes: Sequence[str],
+    coords: npt.NDArray[np.float64],
+    obs: dict[str, list[Any]],
+    sampling: SamplingConfig,
+    seed: int,
+    provenance: dict[str, Any],
+    overwrite: bool,
+    progress: Progress,
+    stop: Callable[[], bool],
+) -> PairSet:
+    """Generate one patch for each row of `expression` (N x G z-scores) and stream them to `folder`, batch by batch.
+
+    Raises:
+        BadInput: the folder holds pairs made otherwise and `overwrite` is false.
+        Interrupted: stopped between two batches; the same call goes on with the next one.
+    """
+    image_px = release.manifest.backbone.image_px
+    made_by = {
+        "release": release.manifest.name,
+        "weights_sha256": release.fingerprint,
+        "adapter": adaptation.record.fingerprint,
+        "panel": adaptation.panel.fingerprint,
+        "seed": seed,
+        "sampling": sampling.model_dump(mode="json", exclude={"batch"}),
+    }
+    with PairWriter(
+        folder,
+        barcodes=barcodes,
+        expression=expression,
+        genes=list(adaptation.panel.genes),
+        image_px=image_px,
+        coords=coords,
+        obs=obs,
+        provenance=provenance | made_by,
+        overwrite=overwrite,
+    ) as writer:
+        if writer.done < len(writer):
+            adapted = adaptation.attach(release)
+            device = next(adapted.parameters()).device
+            condition = torch.from_numpy(expression)
+            progress.start("generating patches", len(writer), done=writer.done)
+            while writer.done < len(writer):
+                batch = range(writer.done, min(writer.done + sampling.batch, len(writer)))
+                predict = conditional(adapted, condition[batch.start : batch.stop].to(device), sampling.guidance)
+                noise = seeded_noise(seed, batch, image_px).to(device)
+                patches = to_uint8(generate(predict, noise, release.manifest.diffusion, sampling))
+                writer.append(patches.cpu().numpy())
+                progress.advance(len(batch))
+                if stop() and writer.done < len(writer):
+                    raise Interrupted(f"Stopped after {writer.done} of {len(writer)} patches; the same command goes on.")
+    return PairSet.open(folder)

@@ -1,0 +1,29 @@
+"""What both command lines share: errors become one sentence and an exit code; nothing else is printed about them."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from c2lst_shared.errors import C2lstError
+
+
+def run(app: typer.Typer) -> None:
+    """Run a command line; an error of our own ends it with its sentence on standard error and its exit code."""
+    try:
+        app()
+    except C2lstError as error:
+        Console(stderr=True, soft_wrap=True).print(f"[bold red]Error:[/] {_plain(str(error))}", highlight=False)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        Console(stderr=True).print("Stopped.", highlight=False)
+        sys.exit(130)
+
+
+def _plain(text: str) -> str:
+    """`text` without markup and control characters: names in it may come from anywhere."""
+    from rich.markup import escape
+
+    return escape("".join(character for character in text if character.isprintable() or character == " "))
