@@ -1,0 +1,56 @@
+# The commands of the project; `make` alone lists them.
+
+PYTHON  ?= $(shell command -v python3.11 || command -v python3)
+VENV    := .venv
+BIN     := $(VENV)/bin
+STAMP   := $(VENV)/.installed
+PIP     := $(BIN)/python -m pip --disable-pip-version-check -qq
+WORKERS ?= 2
+
+# One thread per process: tests run in $(WORKERS) processes, and small tensors gain nothing from more.
+PYTEST  := OMP_NUM_THREADS=1 $(BIN)/pytest -q -n $(WORKERS) --dist worksteal
+
+OUT     ?= demo-run
+DEMO    := $(if $(DATA),--data "$(DATA)") --out "$(OUT)" $(if $(PRESET),--preset $(PRESET))
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo check test lint format clean
+
+help: ## list these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(STAMP) ## make .venv with everything pinned (done by the others when needed)
+
+# torch comes first and by its plain version: where pip is set up to find a CPU-only build, that is the one it takes,
+# and nothing later asks for another. OpenCV's headless build goes over the full one that staintools asks for: the same
+# version and the same module, but it needs no libGL on the machine.
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "c2lst needs Python 3.11 or later; pass PYTHON=/path/to/python3.11")'
+	@echo "Installing c2lst into $(VENV): about 2 GB, a few minutes the first time."
+	@$(PYTHON) -m venv $(VENV)
+	@echo "  torch ..." && $(PIP) install -c constraints.txt torch
+	@echo "  everything else ..." && $(PIP) install -c constraints.txt -e '.[dev]'
+	@$(PIP) install -c constraints.txt --no-deps --force-reinstall opencv-python-headless
+	@touch $@
+
+demo: $(STAMP) ## the whole story on a phantom, or on DATA=folder; also OUT=folder PRESET=tiny|small
+	@$(BIN)/python -m c2lst_demo $(DEMO)
+
+check: lint ## format, lint, types, import direction and the fast tests: under a minute
+	$(PYTEST) -m "not slow and not real_data"
+
+test: lint ## everything: what check does, and the slow tests
+	$(PYTEST)
+
+lint: $(STAMP) ## format (unchanged), lint and types
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/ruff check --quiet
+	$(BIN)/mypy
+
+format: $(STAMP) ## put the code into the project's format
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix --quiet
+
+clean: ## remove what builds, checks and the demo leave behind (.venv stays)
+	rm -rf build dist demo-run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
