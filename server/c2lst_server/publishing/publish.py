@@ -1,0 +1,143 @@
+"""A finished run becomes a signed release."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from tuf.api.metadata import TargetFile
+
+from c2lst_server.db.models import Release
+from c2lst_server.home import Home
+from c2lst_server.publishing.catalogue import signed_targets
+from c2lst_server.publishing.keys import Keyring
+from c2lst_server.publishing.repository import HASHES, editing
+from c2lst_server.runs import RunRecord, latest_samples, load_run
+from c2lst_shared import atomic
+from c2lst_shared.errors import BadInput
+from c2lst_shared.presets import get_preset
+from c2lst_shared.release.manifest import (
+    MANIFEST,
+    SAMPLES,
+    WEIGHTS,
+    Manifest,
+    Provenance,
+    SiteDefaults,
+    parse_manifest,
+)
+from c2lst_shared.release.targets import check_organ, complete_numbers, served_path, target_path
+from c2lst_shared.release.weights import load_weights, read_specs, sha256_of
+
+
+def publish(home: Home, session: Session, keyring: Keyring, run_id: str, *, organ: str, summary: str = "") -> Manifest:
+    """Make the next release of `organ` from a run, sign it, and make it visible.
+
+    Raises:
+        BadInput: the run is unknown, unfinished, of another organ, or published already; or a key cannot be opened.
+        BadArtefact: the run's weights are damaged, or a site would refuse the result; nothing was changed.
+    """
+    with editing(home, keyring) as repository:
+        manifest = describe(home, session, run_id, organ=organ, summary=summary)
+        keyring.signers(organ)  # a wrong passphrase shows before anything is copied
+        files = _place(home, manifest, run_id)
+        repository.add(organ, files)
+        session.add(_row(manifest, run_id))
+        session.flush()  # what the database would refuse, it refuses before anything is visible
+        try:
+            repository.commit(new=files)
+        except BaseException:
+            for path, file in files.items():
+                (home.targets / served_path(path, file.hashes["sha256"])).unlink(missing_ok=True)
+            raise
+        session.commit()
+    return manifest
+
+
+def describe(home: Home, session: Session, run_id: str, *, organ: str, summary: str = "") -> Manifest:
+    """Return the manifest that publishing this run now would sign.
+
+    Raises:
+        BadInput: the run is unknown, unfinished, of another organ, or published already.
+        BadArtefact: the run's weights are damaged.
+    """
+    home.check_initialised()
+    record = load_run(home, run_id)
+    _check_publishable(session, record, check_organ(organ))
+    weights = home.run(run_id) / WEIGHTS
+    if not weights.is_file():
+        raise BadInput(f"Run {run_id} has no {WEIGHTS}; train it to its end.")
+    tensors, sha256 = read_specs(weights), sha256_of(weights)
+    load_weights(weights, tensors, sha256=sha256)  # what a site would refuse is not signed
+    preset = get_preset(record.preset)
+    manifest = Manifest(
+        organ=organ,
+        number=_next_number(home, organ),
+        created=datetime.now(UTC).replace(microsecond=0),
+        preset=record.preset,
+        backbone=record.backbone,
+        diffusion=record.diffusion,
+        stain=record.stain,
+        defaults=SiteDefaults(
+            adapter=preset.adapter,
+            adaptation=preset.adaptation,
+            sampling=preset.sampling,
+            predictor=preset.predictor,
+            genes=preset.genes,
+        ),
+        weights_bytes=weights.stat().st_size,
+        weights_sha256=sha256,
+        tensors=tensors,
+        provenance=Provenance(
+            images=record.images,
+            tiles=record.tiles,
+            training=record.training,
+            steps_done=record.steps_done,
+            seed=record.seed,
+            software=record.software,
+        ),
+        metrics=record.metrics,
+        summary=summary,
+    )
+    return parse_manifest(manifest.model_dump_json().encode())  # as a site will read it
+
+
+def _check_publishable(session: Session, record: RunRecord, organ: str) -> None:
+    if record.organ != organ:
+        raise BadInput(
+            f"Run {record.run_id} was trained for organ {record.organ!r}, not {organ!r}; pass --organ {record.organ}."
+        )
+    if record.state != "finished":
+        raise BadInput(f"Run {record.run_id} is {record.state} after {record.steps_done} steps; train it to its end first.")
+    earlier = session.scalar(select(Release).where(Release.run_id == record.run_id))
+    if earlier is not None:
+        raise BadInput(f"Run {record.run_id} is already published as {earlier.organ}/{earlier.number}.")
+
+
+def _next_number(home: Home, organ: str) -> int:
+    return max(complete_numbers(signed_targets(home, organ), organ), default=0) + 1
+
+
+def _place(home: Home, manifest: Manifest, run_id: str) -> dict[str, TargetFile]:
+    """Put the release's files where they are served; until the metadata names them nobody asks for them."""
+    folder = home.run(run_id)
+    atomic.write_text(folder / MANIFEST, manifest.model_dump_json(indent=1))
+    sources = {MANIFEST: folder / MANIFEST, WEIGHTS: folder / WEIGHTS, SAMPLES: latest_samples(home, run_id)}
+    files = {}
+    for name, source in sources.items():
+        path = target_path(manifest.organ, manifest.number, name)
+        files[path] = TargetFile.from_file(path, str(source), HASHES)
+        with atomic.replacing(home.targets / served_path(path, files[path].hashes["sha256"])) as temporary:
+            shutil.copyfile(source, temporary)
+    return files
+
+
+def _row(manifest: Manifest, run_id: str) -> Release:
+    return Release(
+        organ=manifest.organ,
+        number=manifest.number,
+        run_id=run_id,
+        weights_sha256=manifest.weights_sha256,
+        published=manifest.created,
+    )

@@ -1,0 +1,201 @@
+"""The signed TUF repository of the server: read its current state, stage new metadata, make it visible in one step.
+
+What is current is what timestamp.json leads to, never the highest number on disk: files of an interrupted publication lie
+there unseen and are overwritten by the next. New metadata is kept in memory, tried out by a real TUF client, and written
+with the timestamp last, so that a site sees the old state or the new one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+from filelock import FileLock, Timeout
+from securesystemslib.signer import CryptoSigner
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import (
+    DelegatedRole,
+    Delegations,
+    Metadata,
+    MetaFile,
+    Root,
+    Snapshot,
+    T,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
+
+from c2lst_server.home import Home
+from c2lst_server.publishing.check import check_as_client
+from c2lst_server.publishing.keys import POLICY, Keyring
+from c2lst_shared import atomic
+from c2lst_shared.errors import BadArtefact, C2lstError
+from c2lst_shared.release.targets import TOP_LEVEL_ROLES, organ_pattern
+
+LIFETIME = {
+    "root": timedelta(days=365),
+    "targets": timedelta(days=90),  # the organs' roles too
+    "snapshot": timedelta(days=30),
+    "timestamp": timedelta(days=7),
+}
+TIMESTAMP_FILE = "timestamp.json"
+FIRST_ROOT = "1.root.json"
+HASHES = ["sha256"]
+LOCK_SECONDS = 60
+
+
+class Repository:
+    """Metadata of `home` as it is visible, and what is to take its place.
+
+    Args:
+        home: the server's state folder.
+        keyring: signs what is staged; reading needs no key.
+        now: the moment from which the life of new metadata counts.
+    """
+
+    def __init__(self, home: Home, keyring: Keyring, now: datetime) -> None:
+        self._home = home
+        self._keyring = keyring
+        self._now = now
+        self._staged: dict[str, Targets] = {}  # role -> what it is to become
+
+    def root(self) -> Root:
+        """Return the newest root."""
+        return self._load(Root, self.newest_root_file())
+
+    def newest_root_file(self) -> str:
+        """Return the name of the file with the newest root."""
+        version = 1
+        while (self._home.metadata / f"{version + 1}.root.json").exists():
+            version += 1
+        return f"{version}.root.json"
+
+    def timestamp(self) -> Timestamp:
+        """Return the current timestamp."""
+        return self._load(Timestamp, TIMESTAMP_FILE)
+
+    def snapshot(self) -> Snapshot:
+        """Return the snapshot that the timestamp names."""
+        return self._load(Snapshot, f"{self.timestamp().snapshot_meta.version}.snapshot.json")
+
+    def targets(self, role: str = Targets.type) -> Targets:
+        """Return the top-level targets, which only delegate, or the role of an organ."""
+        return self._load(Targets, f"{self.snapshot().meta[f'{role}.json'].version}.{role}.json")
+
+    def organs(self) -> list[str]:
+        """Return the organs that have a role, sorted."""
+        roles = (name.removesuffix(".json") for name in self.snapshot().meta)
+        return sorted(role for role in roles if role not in TOP_LEVEL_ROLES)
+
+    def renew(self) -> None:
+        """Stage the targets and every organ's role as they are, for another life."""
+        for role in (Targets.type, *self.organs()):
+            self._staged[role] = self.targets(role)
+
+    def add(self, organ: str, files: Mapping[str, TargetFile]) -> None:
+        """Stage new targets of `organ`, delegating to its role when it is new; all other roles are renewed too."""
+        self.renew()
+        if organ not in self._staged:
+            self._delegate(self._staged[Targets.type], organ)
+            self._staged[organ] = Targets(version=1)
+        self._staged[organ].targets.update(files)
+
+    def commit(self, *, new: Collection[str] = (), renew_snapshot: bool = False) -> list[str]:
+        """Sign what is staged and a new timestamp, try it as a client would, and make it visible.
+
+        Args:
+            new: target paths whose files are to be verified with it.
+            renew_snapshot: sign a new snapshot even when nothing else changed.
+
+        Returns:
+            The names of the roles that were signed.
+
+        Raises:
+            BadArtefact: a site would refuse the result; nothing was changed.
+        """
+        files, snapshot = {}, self.snapshot()
+        for role, targets in self._staged.items():
+            existing = snapshot.meta.get(f"{role}.json")
+            targets.version = existing.version + 1 if existing else 1
+            name, content = self._sign(role, targets)
+            files[name] = content
+            snapshot.meta[f"{role}.json"] = MetaFile.from_data(targets.version, content, HASHES)
+        timestamp = self.timestamp()
+        if self._staged or renew_snapshot:
+            snapshot.version += 1
+            name, content = self._sign(Snapshot.type, snapshot)
+            files[name] = content
+            timestamp.snapshot_meta = MetaFile.from_data(snapshot.version, content, HASHES)
+        timestamp.version += 1
+        files[TIMESTAMP_FILE] = self._sign(Timestamp.type, timestamp)[1]
+        self._check(files, new)
+        for name, content in files.items():  # the timestamp was put in last
+            atomic.write_bytes(self._home.metadata / name, content)
+        signed = [*self._staged, *([Snapshot.type] if self._staged or renew_snapshot else []), Timestamp.type]
+        self._staged.clear()
+        return signed
+
+    def _delegate(self, top: Targets, organ: str) -> None:
+        keys = {signer.public_key.keyid: signer.public_key for signer in self._keyring.signers(organ)}
+        threshold = POLICY[Targets.type].threshold
+        role = DelegatedRole(organ, list(keys), threshold, terminating=True, paths=[organ_pattern(organ)])
+        before = top.delegations or Delegations(keys={}, roles={})
+        top.delegations = Delegations(keys=before.keys | keys, roles=(before.roles or {}) | {organ: role})
+
+    def _sign(self, role: str, signed: T) -> tuple[str, bytes]:
+        signed.expires = self._now + LIFETIME.get(role, LIFETIME[Targets.type])
+        return f"{signed.version}.{role}.json", sign(signed, self._keyring.signers(role))
+
+    def _check(self, files: Mapping[str, bytes], new: Collection[str]) -> None:
+        versions = {name: f"{meta.version}.{name}" for name, meta in self.snapshot().meta.items()}
+        versions["snapshot.json"] = f"{self.timestamp().snapshot_meta.version}.snapshot.json"
+        seen = {kept: self.read(served) for kept, served in {**versions, TIMESTAMP_FILE: TIMESTAMP_FILE}.items()}
+        check_as_client(
+            bootstrap=self.read(FIRST_ROOT),
+            seen=seen,
+            served=lambda name: files[name] if name in files else self._read_if_there(name),
+            folder=self._home.targets,
+            paths=new,
+        )
+
+    def read(self, name: str) -> bytes:
+        """Return the bytes of one metadata file by the name under which it is served."""
+        return (self._home.metadata / name).read_bytes()
+
+    def _read_if_there(self, name: str) -> bytes | None:
+        return self.read(name) if (self._home.metadata / name).is_file() else None
+
+    def _load(self, kind: type[T], name: str) -> T:
+        try:
+            metadata = Metadata[T].from_bytes(self.read(name))
+        except (OSError, RepositoryError) as error:
+            raise BadArtefact(f"{self._home.metadata / name} cannot be read: {error}; restore it from a backup.") from error
+        if not isinstance(metadata.signed, kind):
+            raise BadArtefact(f"{self._home.metadata / name} is not {kind.type} metadata; restore it from a backup.")
+        return metadata.signed
+
+
+def sign(signed: T, signers: Sequence[CryptoSigner]) -> bytes:
+    """Return `signed` as metadata with one signature per signer."""
+    metadata = Metadata(signed)
+    for signer in signers:
+        metadata.sign(signer, append=True)
+    return metadata.to_bytes()
+
+
+@contextmanager
+def editing(home: Home, keyring: Keyring, now: datetime | None = None) -> Iterator[Repository]:
+    """Give the repository for a change while nobody else changes it.
+
+    Raises:
+        BadInput: the home is not initialised.
+        C2lstError: another process holds the lock for a minute.
+    """
+    home.check_initialised()
+    try:
+        with FileLock(home.publishing_lock, timeout=LOCK_SECONDS):
+            yield Repository(home, keyring, now or datetime.now(UTC))
+    except Timeout as error:
+        raise C2lstError(f"Another process has been changing {home.metadata} for {LOCK_SECONDS} s; try again later.") from error

@@ -1,0 +1,42 @@
+"""The signed files, as they lie on disk; a plain file server or a CDN could do this as well."""
+
+from __future__ import annotations
+
+import re
+
+from fastapi import APIRouter
+from fastapi.responses import FileResponse, Response
+
+from c2lst_server.deps import HomeDep
+from c2lst_server.errors import NotThere
+from c2lst_shared.release.manifest import NAME_PATTERN
+from c2lst_shared.release.targets import FILES
+
+router = APIRouter(prefix="/tuf", tags=["signed files"])
+
+# Only names that publishing writes are looked up, so nothing else in the folders, or outside them, can be asked for.
+_METADATA = re.compile(rf"timestamp\.json|[0-9]{{1,9}}\.{NAME_PATTERN}\.json")
+_TARGET = re.compile(rf"{NAME_PATTERN}/[0-9]{{1,9}}/[0-9a-f]{{64}}\.({'|'.join(map(re.escape, FILES))})")
+
+_FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}  # the name holds the version or the digest
+_NEVER = {"Cache-Control": "no-cache"}
+
+
+@router.get("/metadata/{name}", response_class=Response)
+def get_metadata(home: HomeDep, name: str) -> Response:
+    """Serve one metadata file; a root that does not exist yet is 404, by which clients know that they have the newest."""
+    path = home.metadata / name
+    if not _METADATA.fullmatch(name) or not path.is_file():
+        raise NotThere(f"There is no metadata file {name}.")
+    headers = _NEVER if name == "timestamp.json" else _FOREVER
+    # read as a whole: the timestamp may be replaced while a slow client still receives the old one
+    return Response(path.read_bytes(), media_type="application/json", headers=headers)
+
+
+@router.get("/targets/{path:path}", response_class=FileResponse)
+def get_target(home: HomeDep, path: str) -> FileResponse:
+    """Serve one file of a release; Range requests are answered, so that a broken download can go on."""
+    file = home.targets / path
+    if not _TARGET.fullmatch(path) or not file.is_file():
+        raise NotThere(f"There is no file {path}.")
+    return FileResponse(file, media_type="application/octet-stream", headers=_FOREVER)

@@ -1,0 +1,66 @@
+"""Run the HTTP service, and not without encryption where others could listen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from c2lst_server.settings import Settings
+from c2lst_shared.errors import BadInput
+from c2lst_shared.wire import is_loopback
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Where and how to listen."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    tls_cert: Path | None = None  # PEM, with the chain
+    tls_key: Path | None = None  # PEM
+    insecure_http: bool = False  # allows plain HTTP on other addresses than loopback
+
+    @property
+    def url(self) -> str:
+        """What a browser on this machine would open."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
+
+
+def serve(settings: Settings, listener: Listener) -> None:
+    """Serve until stopped.
+
+    Raises:
+        BadInput: the home is not initialised, a TLS file is missing, or others could listen to plain HTTP.
+    """
+    import uvicorn
+
+    from c2lst_server.app import create_app
+
+    check_listener(listener)
+    uvicorn.run(
+        create_app(settings),
+        host=listener.host,
+        port=listener.port,
+        ssl_certfile=listener.tls_cert,
+        ssl_keyfile=listener.tls_key,
+        server_header=False,
+    )
+
+
+def check_listener(listener: Listener) -> None:
+    """Check that what is sent cannot be read on the way.
+
+    Raises:
+        BadInput: it could, or the TLS files are not both there.
+    """
+    if (listener.tls_cert is None) != (listener.tls_key is None):
+        raise BadInput("TLS needs both files; pass --tls-cert and --tls-key together.")
+    for path in (listener.tls_cert, listener.tls_key):
+        if path is not None and not path.is_file():
+            raise BadInput(f"There is no file {path}; pass PEM files to --tls-cert and --tls-key.")
+    if listener.tls_cert is None and not is_loopback(listener.host) and not listener.insecure_http:
+        raise BadInput(
+            f"Others could read plain HTTP on {listener.host}; pass --tls-cert and --tls-key, or --insecure-http behind a "
+            "reverse proxy that encrypts."
+        )

@@ -1,0 +1,50 @@
+"""What an operator sets for one deployment: C2LST_SERVER_* in the environment, or options of a command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from c2lst_server.home import Home
+from c2lst_server.publishing.passphrase import read_passphrase_file
+from c2lst_shared.errors import BadInput
+
+
+class Settings(BaseSettings):
+    """Deployment settings. Every field can be set in the environment, for example C2LST_SERVER_DATABASE_URL."""
+
+    model_config = SettingsConfigDict(env_prefix="C2LST_SERVER_", frozen=True, extra="forbid")
+
+    home: Path = Path("~/.local/share/c2lst-server")
+    database_url: str | None = None  # SQLAlchemy's spelling; None = SQLite in the home
+    passphrase: SecretStr | None = None  # of the root and targets keys
+    passphrase_file: Path | None = None  # a file whose first line is that passphrase
+
+    @property
+    def folders(self) -> Home:
+        """The state folder."""
+        return Home(self.home.expanduser().resolve())
+
+    @property
+    def database(self) -> str:
+        """The database's URL."""
+        return self.database_url or f"sqlite:///{self.folders.database}"
+
+    @property
+    def has_passphrase(self) -> bool:
+        """Whether the environment or an option says where the passphrase is."""
+        return self.passphrase is not None or self.passphrase_file is not None
+
+    def read_passphrase(self) -> str:
+        """Return the passphrase of the encrypted keys.
+
+        Raises:
+            BadInput: none is set, or its file cannot be read.
+        """
+        if self.passphrase is not None:
+            return self.passphrase.get_secret_value()
+        if self.passphrase_file is not None:
+            return read_passphrase_file(self.passphrase_file)
+        raise BadInput("The keys are encrypted: pass --passphrase-file, or set C2LST_SERVER_PASSPHRASE.")

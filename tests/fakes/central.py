@@ -1,0 +1,128 @@
+"""A small central service for tests: real keys, real signatures, a real server on loopback; only the run is made up."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import torch
+import uvicorn
+from PIL import Image
+from sqlalchemy import Engine
+from sqlalchemy.orm import Session
+
+from c2lst_server.app import create_app
+from c2lst_server.db.session import migrate, open_database
+from c2lst_server.home import Home
+from c2lst_server.publishing.initialise import initialise
+from c2lst_server.publishing.keys import Keyring
+from c2lst_server.publishing.publish import publish
+from c2lst_server.runs import RunRecord, save_run
+from c2lst_server.settings import Settings
+from c2lst_server.sites.registry import Address, invite
+from c2lst_shared.presets import get_preset
+from c2lst_shared.release.manifest import Manifest, StainReference
+from c2lst_shared.release.weights import save_weights
+
+PASSPHRASE = "correct horse battery"
+STAIN = StainReference(method="macenko", matrix=((0.65, 0.70, 0.29), (0.07, 0.99, 0.11)), max_concentration=(1.9, 1.0))
+
+
+def tiny_weights(seed: int = 0) -> dict[str, torch.Tensor]:
+    """Two tensors that stand for a backbone."""
+    generator = torch.Generator().manual_seed(seed)
+    return {"conv.weight": torch.randn(4, 3, 3, 3, generator=generator), "conv.bias": torch.randn(4, generator=generator)}
+
+
+class Central:
+    """A home with keys, one database and, when `serving`, an address.
+
+    Every change goes through the functions that the commands call.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.settings = Settings(home=path, database_url=f"sqlite:///{path}/c2lst.sqlite3")
+        self.home = Home(path)
+        self.url = "http://127.0.0.1:9"  # nobody listens there
+        initialise(self.home, PASSPHRASE)
+        migrate(self.settings)
+        self.engine: Engine = open_database(self.settings)
+        self.keyring = Keyring(self.home.keys, lambda: PASSPHRASE)
+
+    def add_run(self, run_id: str, *, organ: str = "mob", weights: dict[str, torch.Tensor] | None = None) -> RunRecord:
+        """Leave behind what a finished training run leaves behind."""
+        preset, now = get_preset("tiny"), datetime.now(UTC)
+        record = RunRecord(
+            run_id=run_id,
+            organ=organ,
+            preset=preset.name,
+            state="finished",
+            started=now,
+            finished=now,
+            backbone=preset.backbone,
+            diffusion=preset.diffusion,
+            stain=STAIN,
+            training=preset.pretraining,
+            seed=0,
+            steps_done=preset.pretraining.steps,
+            images=11,
+            tiles=4200,
+            metrics={"validation_loss": 0.041},
+            software={"torch": "2.6.0"},
+        )
+        folder = self.home.run(run_id)
+        save_weights(folder / "weights.safetensors", weights or tiny_weights())
+        (folder / "samples").mkdir()
+        for step in (500, 1200):
+            Image.new("RGB", (8, 8), (step % 256, 90, 160)).save(folder / "samples" / f"step_{step:06}.png")
+        save_run(self.home, record)
+        return record
+
+    def publish(self, run_id: str, *, organ: str = "mob", weights: dict[str, torch.Tensor] | None = None) -> Manifest:
+        """Add a run and make the next release from it."""
+        self.add_run(run_id, organ=organ, weights=weights)
+        with Session(self.engine) as session:
+            return publish(self.home, session, self.keyring, run_id, organ=organ, summary="Made for a test.")
+
+    def invite(self, out: Path, *, name: str = "hospital-a", ca_pem: str | None = None, now: datetime | None = None) -> Path:
+        """Write an enrolment file for a site and return where."""
+        with Session(self.engine) as session:
+            invite(session, self.home, name, Address(self.url, ca_pem), out=out, now=now)
+        return out
+
+
+@contextmanager
+def new_central(path: Path) -> Iterator[Central]:
+    """Give a central service that is not served yet."""
+    central = Central(path)
+    try:
+        yield central
+    finally:
+        central.engine.dispose()
+
+
+@contextmanager
+def serving(central: Central, *, tls: tuple[Path, Path] | None = None) -> Iterator[Central]:
+    """Serve it on a free port of loopback while the body runs; the port queues requests until the server is up."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        cert, key = tls or (None, None)
+        config = uvicorn.Config(create_app(central.settings), log_config=None, ssl_certfile=cert, ssl_keyfile=key)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=_run, args=(server, listener))
+        before, central.url = central.url, f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
+        thread.start()
+        try:
+            yield central
+        finally:
+            server.should_exit = True
+            thread.join()
+            central.url = before
+
+
+def _run(server: uvicorn.Server, listener: socket.socket) -> None:
+    run: Callable[..., None] = server.run
+    run(sockets=[listener])
