@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from c2lst_client.spots.panel import Panel, fit_panel
 from c2lst_client.spots.prepare import PreparedSpots
 from c2lst_client.spots.records import Record
 from c2lst_client.spots.split import Method, Split, split_spots
-from c2lst_client.trust.load import LoadedRelease
+from c2lst_client.release import LoadedRelease
 from c2lst_shared import atomic, checkpoint, journal
 from c2lst_shared.diffusion.augment import StoredBatches
 from c2lst_shared.diffusion.film import AdaptedBackbone, Adapter, build_adapter
@@ -168,16 +167,13 @@ def _train(
 ) -> None:
     """Train to the end, saving on the way; an earlier checkpoint of the same inputs is continued."""
     stored = checkpoint.load(path, belongs_to=belongs_to)
-    spent = 0.0
     if stored is not None:
-        tensors, spent = stored
-        trainer.load_state(tensors)
+        trainer.load_state(stored)
     config = trainer.config
     progress.start("adapting", config.steps, done=trainer.step)
-    began = time.monotonic()
 
     def save() -> None:
-        checkpoint.save(path, trainer.state(), belongs_to=belongs_to, seconds=spent + time.monotonic() - began)
+        checkpoint.save(path, trainer.state(), belongs_to=belongs_to)
 
     def on_step(trainer: Trainer) -> None:
         recent = trainer.losses[-20:]
@@ -185,7 +181,7 @@ def _train(
         if trainer.step % config.checkpoint_every == 0:
             save()
 
-    with journal.recorded("adapt", journal_folder, already_spent=spent):
+    with journal.recorded("adapt", journal_folder, belongs_to=belongs_to):
         finished = trainer.train(on_step, stop)
         save()
         if not finished:

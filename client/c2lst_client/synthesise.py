@@ -17,7 +17,7 @@ import torch
 from c2lst_client.adapt import Adaptation
 from c2lst_client.spots.pairs import PairSet, PairWriter
 from c2lst_client.spots.prepare import PreparedSpots
-from c2lst_client.trust.load import LoadedRelease
+from c2lst_client.release import LoadedRelease
 from c2lst_shared.diffusion.sampler import conditional, generate, seeded_noise, to_uint8
 from c2lst_shared.errors import Interrupted
 from c2lst_shared.presets import SamplingConfig

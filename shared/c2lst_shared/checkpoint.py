@@ -25,15 +25,14 @@ def fingerprint(*parts: BaseModel | dict[str, object] | str | int) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def save(path: Path, tensors: dict[str, torch.Tensor], *, belongs_to: str, seconds: float) -> None:
-    """Write `tensors` to `path`; `seconds` is the training time spent so far."""
-    metadata = {"belongs_to": belongs_to, "seconds": str(seconds)}
+def save(path: Path, tensors: dict[str, torch.Tensor], *, belongs_to: str) -> None:
+    """Write `tensors` to `path`."""
     with atomic.replacing(path) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, {"belongs_to": belongs_to})
 
 
-def load(path: Path, *, belongs_to: str) -> tuple[dict[str, torch.Tensor], float] | None:
-    """Read what `save` wrote: the tensors and the seconds spent; None when there is none, or it belongs to other settings.
+def load(path: Path, *, belongs_to: str) -> dict[str, torch.Tensor] | None:
+    """Read what `save` wrote; None when there is nothing, or it belongs to other settings.
 
     Raises:
         BadArtefact: the file is damaged.
@@ -42,9 +41,8 @@ def load(path: Path, *, belongs_to: str) -> tuple[dict[str, torch.Tensor], float
         return None
     try:
         with safe_open(path, framework="pt") as stored:
-            metadata = stored.metadata() or {}
-            if metadata.get("belongs_to") != belongs_to:
+            if (stored.metadata() or {}).get("belongs_to") != belongs_to:
                 return None
-            return {name: stored.get_tensor(name) for name in stored.keys()}, float(metadata["seconds"])  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
+            return {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
         raise BadArtefact(f"The checkpoint {path} is damaged ({error}); delete it to start this step anew.") from None

@@ -22,13 +22,14 @@ class Entry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     step: str
+    belongs_to: str  # fingerprint of the step's inputs
     finished: datetime
-    seconds: float  # of this step, summed over the runs that it took when it was stopped and resumed
-    peak_rss_mib: float  # highest resident memory of the process that ran the step, up to its end
+    seconds: float  # summed over the runs that the step took for these inputs; a run that was killed is not in it
+    peak_rss_mib: float  # highest resident memory of the processes that ran the step, up to its end
 
 
 class Journal(BaseModel):
-    """The steps of one folder, the latest entry per step, in the order in which they finished."""
+    """The steps of one folder, one entry per step, in the order in which they first finished."""
 
     entries: list[Entry] = []
 
@@ -40,18 +41,24 @@ def read(folder: Path) -> Journal:
 
 
 @contextmanager
-def recorded(step: str, folder: Path, *, already_spent: float = 0.0) -> Iterator[None]:
-    """Time the body and put the entry into the journal of `folder` when it ends without an error.
+def recorded(step: str, folder: Path, *, belongs_to: str = "") -> Iterator[None]:
+    """Time the body and note it in the journal of `folder`, also when it was stopped.
 
-    `already_spent` is the time, in seconds, of earlier runs of the same step that were stopped.
+    Runs of one step on the same inputs add up: a step that was stopped and resumed shows its whole cost, and one that found
+    its result already there adds next to nothing. Other inputs start a new entry.
     """
     began = time.monotonic()
-    yield
-    entry = Entry(
-        step=step,
-        finished=datetime.now(UTC),
-        seconds=already_spent + time.monotonic() - began,
-        peak_rss_mib=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    )
-    kept = [old for old in read(folder).entries if old.step != step]
-    atomic.write_text(folder / JOURNAL, Journal(entries=[*kept, entry]).model_dump_json(indent=1))
+    try:
+        yield
+    finally:
+        entries = {entry.step: entry for entry in read(folder).entries}
+        earlier = entries.get(step)
+        same = earlier if earlier is not None and earlier.belongs_to == belongs_to else None
+        entries[step] = Entry(
+            step=step,
+            belongs_to=belongs_to,
+            finished=datetime.now(UTC),
+            seconds=(same.seconds if same else 0.0) + time.monotonic() - began,
+            peak_rss_mib=max(same.peak_rss_mib if same else 0.0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        )
+        atomic.write_text(folder / JOURNAL, Journal(entries=list(entries.values())).model_dump_json(indent=1))

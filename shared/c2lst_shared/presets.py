@@ -117,6 +117,12 @@ class Preset(Config):
     predictor: PredictorConfig
     genes: Positive = 250  # genes in the panel: the most expressed ones
 
+    def with_training_steps(self, steps: int | None) -> Preset:
+        """The preset with another length of pretraining; itself when `steps` is None."""
+        if steps is None:
+            return self
+        return self.model_copy(update={"pretraining": self.pretraining.model_copy(update={"steps": steps})})
+
 
 PRESETS: dict[str, Preset] = {
     "tiny": Preset(

@@ -6,7 +6,6 @@ runs/RUN/  corpus/  checkpoint.safetensors  samples/step_000500.png  curve.png  
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -49,6 +48,7 @@ def train(
     overlap: float = 0.5,
     min_tissue: float = 0.5,
     seed: int = 0,
+    corpus_only: bool = False,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> RunRecord:
@@ -64,6 +64,7 @@ def train(
         overlap: of neighbouring tiles, a fraction of their side.
         min_tissue: least fraction of tissue in a tile.
         seed: of weights, batches and noise.
+        corpus_only: stop once the corpus is built.
         progress: where to say how far it is.
         stop: asked after each step; when true the state is saved and `Interrupted` raised.
 
@@ -84,7 +85,8 @@ def train(
             seed=seed,
             progress=progress,
         )
-    return _Pretraining(home, organ, corpus, preset, run_id, seed).run(progress, stop)
+    pretraining = _Pretraining(home, organ, corpus, preset, run_id, seed)
+    return pretraining.record if corpus_only else pretraining.run(progress, stop)
 
 
 class _Pretraining:
@@ -130,20 +132,16 @@ class _Pretraining:
             device=best_device(),
         )
         stored = checkpoint.load(self.folder / CHECKPOINT, belongs_to=self.belongs_to)
-        spent = 0.0
         if stored is not None:
-            tensors, spent = stored
-            trainer.load_state(tensors)
+            trainer.load_state(stored)
             self.validation = {int(k): v for k, v in json.loads((self.folder / LOSSES).read_text())["validation"].items()}
         save_run(self.home, self.record.model_copy(update={"steps_done": trainer.step}))
         progress.start("pretraining", config.steps, done=trainer.step)
-        began = time.monotonic()
 
         def save() -> None:
             # losses first: a checkpoint is never newer than the validation record beside it
             self._save_losses(trainer)
-            seconds = spent + time.monotonic() - began
-            checkpoint.save(self.folder / CHECKPOINT, trainer.state(), belongs_to=self.belongs_to, seconds=seconds)
+            checkpoint.save(self.folder / CHECKPOINT, trainer.state(), belongs_to=self.belongs_to)
 
         def on_step(trainer: Trainer) -> None:
             progress.advance(1, f"loss {np.mean(trainer.losses[-20:]):.4f}")
@@ -152,7 +150,7 @@ class _Pretraining:
             if trainer.step % config.checkpoint_every == 0:
                 save()
 
-        with journal.recorded("pretrain", self.folder, already_spent=spent):
+        with journal.recorded("pretrain", self.folder, belongs_to=self.belongs_to):
             finished = trainer.train(on_step, stop)
             save()
         return self._finish(trainer, backbone) if finished else self._stopped(trainer)
