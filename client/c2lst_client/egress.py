@@ -1,0 +1,166 @@
+"""The only way out: every byte that leaves the site, and every answer, passes through this client and its audit log.
+
+It talks to one server, sends nothing but messages of `wire.py`, follows no redirect, and believes no size that the other
+side claims.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import TypeVar
+
+import httpx
+from pydantic import ValidationError
+
+from c2lst_client.audit import AuditLog, Entry
+from c2lst_shared.errors import BadArtefact, BadInput, TransferFailed
+from c2lst_shared.wire import Problem, WireMessage, WireReply
+
+MAX_REPLY_BYTES = 1 << 20
+MAX_PROBLEM_BYTES = 4 << 10
+TIMEOUT = httpx.Timeout(60, connect=10)  # seconds without a byte
+_PATH = re.compile(r"(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")  # no query, no "..", nothing that could carry data
+
+Reply = TypeVar("Reply", bound=WireReply)
+
+
+class HttpStatus(TransferFailed):
+    """The server answered, but not with what was asked for."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Egress:
+    """A connection to `server`, written down in `audit`.
+
+    Args:
+        server: base URL, https or loopback.
+        audit: gets one line per request.
+        ca_pem: the only certificate authority to accept; None = those of the operating system.
+        proxy: URL of a proxy to go through; the environment's proxies are not used.
+
+    Raises:
+        BadInput: the certificate authority or the proxy cannot be used.
+    """
+
+    def __init__(self, server: str, audit: AuditLog, *, ca_pem: str | None = None, proxy: str | None = None) -> None:
+        self._server = server
+        self._audit = audit
+        try:
+            trust = ssl.create_default_context(cadata=ca_pem)
+            self._client = httpx.Client(
+                base_url=server,
+                verify=trust,
+                proxy=proxy,
+                timeout=TIMEOUT,
+                trust_env=False,
+                follow_redirects=False,
+                headers={"Accept-Encoding": "identity", "User-Agent": "c2lst"},
+            )
+        except (ssl.SSLError, ValueError, httpx.InvalidURL) as error:
+            raise BadInput(f"The server's certificate authority or the proxy {proxy!r} cannot be used: {error}.") from error
+
+    def __enter__(self) -> Egress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._client.close()
+
+    def send(self, message: WireMessage, reply: type[Reply]) -> Reply:
+        """Post a message and return the server's answer.
+
+        Raises:
+            HttpStatus: the server refused; its reason is the message.
+            TransferFailed: no usable answer came.
+        """
+        content = b"".join(self._exchange("POST", message.path, MAX_REPLY_BYTES, message))
+        try:
+            return reply.model_validate_json(content)
+        except ValidationError as error:
+            raise TransferFailed(
+                f"{self._server} answered {message.path} with something else than {reply.__name__}."
+            ) from error
+
+    def download(self, path: str, *, limit: int) -> Iterator[bytes]:
+        """Yield the body of what is at `path`, at most `limit` bytes of it.
+
+        Raises:
+            HttpStatus: the server refused or does not have it.
+            TransferFailed: the connection failed.
+            BadArtefact: there is more than `limit`.
+        """
+        return self._exchange("GET", path, limit)
+
+    def _exchange(self, method: str, path: str, limit: int, message: WireMessage | None = None) -> Iterator[bytes]:
+        if not _PATH.fullmatch(path):
+            raise BadArtefact(f"{path!r} is no path that c2lst asks for; what names it cannot be trusted.")
+        body = message.body() if message else b""
+        status, received = None, 0
+        try:
+            with self._translated(), self._client.stream(method, path, content=body, headers=_headers(message)) as response:
+                status = response.status_code
+                if status != httpx.codes.OK:
+                    problem = _beginning(response, MAX_PROBLEM_BYTES)
+                    received = len(problem)
+                    raise HttpStatus(self._explain(path, status, problem), status)
+                for chunk in response.iter_raw():
+                    received += len(chunk)
+                    if received > limit:
+                        raise BadArtefact(f"{self._server}{path} is longer than {limit} bytes, which it may not be; refused.")
+                    yield chunk
+        finally:
+            self._audit.append(
+                Entry(
+                    method=method,
+                    path=path,
+                    bytes_out=len(body),
+                    bytes_in=received,
+                    status=status,
+                    message=type(message).__name__ if message else None,
+                    content=message.for_audit() if message else None,
+                )
+            )
+
+    def _explain(self, path: str, status: int, body: bytes) -> str:
+        """Say what the server says, which may be anything, in one printable line."""
+        if 300 <= status < 400:
+            return f"{self._server}{path} points to another address ({status}), which is not followed; check the server's URL."
+        try:
+            detail = Problem.model_validate_json(body).detail
+        except ValidationError:
+            return f"{self._server}{path} answered {status}; run again later or ask the central operator."
+        return "".join(character for character in detail[:300] if character.isprintable())
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.TimeoutException as error:
+            raise TransferFailed(f"{self._server} did not answer in time; check the network and run again.") from error
+        except (httpx.HTTPError, httpx.StreamError, httpx.InvalidURL, httpx.CookieConflict) as error:
+            if "CERTIFICATE_VERIFY_FAILED" in str(error):
+                raise TransferFailed(
+                    f"The certificate of {self._server} is not one that this site accepts ({error}); do not go on before the "
+                    "central operator has explained it."
+                ) from error
+            raise TransferFailed(f"{self._server} cannot be reached ({error}); check the network and run again.") from error
+
+
+def _beginning(response: httpx.Response, limit: int) -> bytes:
+    """Read at most about `limit` bytes; an error page may go on for as long as it likes."""
+    content = b""
+    for chunk in response.iter_raw():
+        content += chunk
+        if len(content) >= limit:
+            break
+    return content
+
+
+def _headers(message: WireMessage | None) -> dict[str, str]:
+    return {"Content-Type": "application/json"} if message else {}

@@ -1,0 +1,56 @@
+"""The on-site state folder: which file lies where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Home:
+    """Paths under the state folder of a site's client (`--home`, C2LST_HOME)."""
+
+    path: Path
+
+    @property
+    def enrolment(self) -> Path:
+        """The record of the enrolment; written last, so that it is there only when everything else is."""
+        return self.path / "enrolment.json"
+
+    @property
+    def site_key(self) -> Path:
+        """The site's private key, readable by the owner only."""
+        return self.path / "identity" / "site.key"
+
+    @property
+    def pinned_root(self) -> Path:
+        """The root metadata that was pinned at enrolment; never replaced."""
+        return self.path / "trust" / "root.json"
+
+    @property
+    def metadata(self) -> Path:
+        """The newest metadata that was verified, kept by the TUF client."""
+        return self.path / "trust" / "metadata"
+
+    @property
+    def trust_lock(self) -> Path:
+        """Held while trust or releases are being changed."""
+        return self.path / "trust" / ".lock"
+
+    @property
+    def releases(self) -> Path:
+        """Verified releases."""
+        return self.path / "releases"
+
+    def release(self, organ: str, number: int) -> Path:
+        """The folder of one verified release."""
+        return self.releases / organ / str(number)
+
+    @property
+    def audit_log(self) -> Path:
+        """What left this site and what came in."""
+        return self.path / "audit.log"
+
+    def site(self, name: str) -> Path:
+        """The folder of one slide that is worked on."""
+        return self.path / "sites" / name

@@ -1,0 +1,195 @@
+"""Fetch a release, believe nothing of it before it is verified, and verify it again whenever it is loaded.
+
+The signed metadata comes through python-tuf, which knows the rules (rollback, freeze, mix-and-match, key rotation). The
+files are fetched here, into a folder beside the final place, which is renamed when all of it is right.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tuf.api.exceptions import DownloadHTTPError
+from tuf.api.metadata import TargetFile
+from tuf.ngclient import FetcherInterface, Updater
+
+from c2lst_client.egress import Egress, HttpStatus
+from c2lst_client.home import Home
+from c2lst_client.trust.pinned import Enrolment, load_enrolment, locked, open_egress, read_pinned_root
+from c2lst_client.trust.refusals import refusals
+from c2lst_client.trust.signed import signed_organs, signed_targets
+from c2lst_shared import atomic
+from c2lst_shared.errors import BadArtefact, BadInput
+from c2lst_shared.progress import Progress, Silent
+from c2lst_shared.release.manifest import MANIFEST, MAX_MANIFEST_BYTES, WEIGHTS, Manifest, parse_manifest
+from c2lst_shared.release.targets import FILES, check_organ, complete_numbers, served_path, target_path
+from c2lst_shared.release.weights import load_weights
+
+if TYPE_CHECKING:
+    import torch
+
+METADATA = "/tuf/metadata/"
+TARGETS = "/tuf/targets/"
+MAX_METADATA_BYTES = 5_000_000  # python-tuf has its own, lower limits for each role
+SPARE_BYTES = 100_000_000  # left free on the disk
+
+
+@dataclass(frozen=True)
+class PulledRelease:
+    """A verified release in its place."""
+
+    manifest: Manifest
+    folder: Path
+    downloaded: bool  # False = it was there already and was verified again
+
+
+def pull(
+    home: Home, organ: str, number: int | None = None, progress: Progress | None = None, *, proxy: str | None = None
+) -> PulledRelease:
+    """Fetch and verify a release, the latest one without `number`.
+
+    Raises:
+        BadInput: the site is not enrolled, there is no such release, or the disk is full.
+        BadArtefact: something is not what was signed; no release was changed.
+        TransferFailed: the server cannot be reached, or another pull is going on.
+    """
+    check_organ(organ)
+    enrolment = load_enrolment(home)
+    with locked(home), open_egress(home, enrolment, proxy) as egress, refusals():
+        _refresh(home, enrolment, egress, organ)
+        signed = signed_targets(home, enrolment, organ)
+        number = _choose(home, enrolment, signed, organ, number)
+        folder = home.release(organ, number)
+        if folder.exists():
+            try:
+                return PulledRelease(_verify(folder, signed, organ, number), folder, downloaded=False)
+            except BadArtefact:
+                pass  # damaged since it was pulled: fetched again below, and replaced only by a verified one
+        return PulledRelease(_fetch(egress, folder, signed, organ, number, progress or Silent()), folder, downloaded=True)
+
+
+def load_release(home: Home, organ: str, number: int) -> tuple[Manifest, dict[str, torch.Tensor]]:
+    """Return manifest and tensors of a pulled release, verified from the pinned root down to the last value.
+
+    Raises:
+        BadInput: the release was not pulled.
+        BadArtefact: it is not what was signed.
+    """
+    enrolment = load_enrolment(home)
+    folder = home.release(check_organ(organ), number)
+    if not folder.is_dir():
+        raise BadInput(f"{organ}/{number} is not here; run `c2lst-client pull --organ {organ} --number {number}`.")
+    manifest = _verify(folder, signed_targets(home, enrolment, organ), organ, number, files=(MANIFEST,))
+    return manifest, load_weights(folder / WEIGHTS, manifest.tensors, sha256=manifest.weights_sha256)
+
+
+class _Fetcher(FetcherInterface):
+    """Lets python-tuf fetch through our egress; its URLs are paths on the enrolled server."""
+
+    def __init__(self, egress: Egress) -> None:
+        self._egress = egress
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        try:
+            yield from self._egress.download(url, limit=MAX_METADATA_BYTES)
+        except HttpStatus as error:
+            raise DownloadHTTPError(str(error), error.status) from error
+
+
+def _refresh(home: Home, enrolment: Enrolment, egress: Egress, organ: str) -> None:
+    """Bring the verified metadata on disk up to date, with the role of `organ`."""
+    root = read_pinned_root(home, enrolment)
+    updater = Updater(str(home.metadata), METADATA, fetcher=_Fetcher(egress), bootstrap=root)
+    updater.refresh()
+    updater.get_targetinfo(target_path(organ, 1, MANIFEST))  # any path of the organ makes it load the organ's role
+
+
+def _choose(home: Home, enrolment: Enrolment, signed: Mapping[str, TargetFile], organ: str, number: int | None) -> int:
+    numbers = complete_numbers(signed, organ)
+    if not numbers:
+        organs = ", ".join(signed_organs(home, enrolment)) or "none yet"
+        raise BadInput(f"{enrolment.server} has no release for organ {organ!r}; it has: {organs}.")
+    if number is not None and number not in numbers:
+        known = ", ".join(f"{organ}/{existing}" for existing in numbers)
+        raise BadInput(f"{enrolment.server} has no release {organ}/{number}; it has: {known}.")
+    return number or numbers[-1]
+
+
+def _fetch(
+    egress: Egress, folder: Path, signed: Mapping[str, TargetFile], organ: str, number: int, progress: Progress
+) -> Manifest:
+    infos = {file: signed[target_path(organ, number, file)] for file in FILES}
+    if infos[MANIFEST].length > MAX_MANIFEST_BYTES:
+        raise BadArtefact(f"The manifest of {organ}/{number} is too long; do not use this release and tell the operator.")
+    part = folder.with_name(f".{number}.part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    try:
+        _check_space(part, sum(info.length for info in infos.values()))
+        progress.start(f"pulling {organ}/{number} (kB)", sum(_kilobytes(info.length) for info in infos.values()))
+        for file, info in infos.items():
+            _fetch_file(egress, info, part / file, progress)
+        manifest = _verify(part, signed, organ, number)
+        load_weights(part / WEIGHTS, manifest.tensors, sha256=manifest.weights_sha256)
+        _put_in_place(part, folder)
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return manifest
+
+
+def _fetch_file(egress: Egress, info: TargetFile, path: Path, progress: Progress) -> None:
+    received = 0
+    with atomic.replacing(path) as temporary:
+        with temporary.open("wb") as file:
+            for chunk in egress.download(TARGETS + served_path(info.path, info.hashes["sha256"]), limit=info.length):
+                file.write(chunk)
+                progress.advance(_kilobytes(received + len(chunk)) - _kilobytes(received))
+                received += len(chunk)
+        with temporary.open("rb") as file:
+            info.verify_length_and_hashes(file)
+
+
+def _verify(
+    folder: Path, signed: Mapping[str, TargetFile], organ: str, number: int, files: tuple[str, ...] = FILES
+) -> Manifest:
+    """Return the manifest in `folder` when `files` there are what was signed for this release."""
+    for file in files:
+        info = signed.get(target_path(organ, number, file))
+        if info is None:
+            raise BadArtefact(f"{organ}/{number} is not among the signed releases any more; do not use it.")
+        if not (folder / file).is_file():
+            raise BadArtefact(f"{folder / file} is missing; pull the release again.")
+        with refusals(), (folder / file).open("rb") as content:
+            info.verify_length_and_hashes(content)
+    manifest = parse_manifest((folder / MANIFEST).read_bytes())
+    weights = signed[target_path(organ, number, WEIGHTS)]
+    if (manifest.organ, manifest.number) != (organ, number):
+        raise BadArtefact(f"The manifest signed for {organ}/{number} is that of {manifest.name}; do not use it.")
+    if (manifest.weights_bytes, manifest.weights_sha256) != (weights.length, weights.hashes["sha256"]):
+        raise BadArtefact(f"Manifest and signature of {organ}/{number} name different weights; do not use it.")
+    return manifest
+
+
+def _put_in_place(part: Path, folder: Path) -> None:
+    """Rename the verified `part` to `folder`; a damaged release that is there makes way."""
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    part.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _check_space(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if free < needed + SPARE_BYTES:
+        raise BadInput(
+            f"The release needs {needed / 1e6:.0f} MB and {folder} has {free / 1e6:.0f} MB; make room and run again."
+        )
+
+
+def _kilobytes(count: int) -> int:
+    return -(-count // 1000)
