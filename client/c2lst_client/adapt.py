@@ -13,11 +13,11 @@ from pathlib import Path
 
 import torch
 
+from c2lst_client.release import LoadedRelease
 from c2lst_client.spots.panel import Panel, fit_panel
 from c2lst_client.spots.prepare import PreparedSpots
 from c2lst_client.spots.records import Record
 from c2lst_client.spots.split import Method, Split, split_spots
-from c2lst_client.release import LoadedRelease
 from c2lst_shared import atomic, checkpoint, journal
 from c2lst_shared.diffusion.augment import StoredBatches
 from c2lst_shared.diffusion.film import AdaptedBackbone, Adapter, build_adapter

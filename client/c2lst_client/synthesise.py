@@ -15,9 +15,9 @@ import numpy.typing as npt
 import torch
 
 from c2lst_client.adapt import Adaptation
+from c2lst_client.release import LoadedRelease
 from c2lst_client.spots.pairs import PairSet, PairWriter
 from c2lst_client.spots.prepare import PreparedSpots
-from c2lst_client.release import LoadedRelease
 from c2lst_shared.diffusion.sampler import conditional, generate, seeded_noise, to_uint8
 from c2lst_shared.errors import Interrupted
 from c2lst_shared.presets import SamplingConfig
@@ -56,7 +56,7 @@ def plan_expression(expression: npt.NDArray[np.float32], per_spot: int, mode: Ex
     generator = np.random.default_rng(seed)
     distances = np.linalg.norm(expression[:, None] - expression[None], axis=2)
     np.fill_diagonal(distances, np.inf)
-    nearest = np.argsort(distances, axis=1, kind="stable")[:, :NEIGHBOURS]
+    nearest = np.argsort(distances, axis=1, kind="stable")[:, : min(NEIGHBOURS, spots - 1)]  # never the spot itself
     partner = nearest[source, generator.integers(nearest.shape[1], size=len(source))]
     share = generator.uniform(0.0, 0.5, size=len(source))
     mixed = (1 - share)[:, None] * expression[source] + share[:, None] * expression[partner]

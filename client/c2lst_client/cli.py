@@ -1,0 +1,300 @@
+"""`c2lst-client`: what an institution types. Each command parses, calls one library function and prints.
+
+Libraries are imported inside the commands, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from c2lst_shared.console import run
+
+if TYPE_CHECKING:
+    from c2lst_client.home import Home
+    from c2lst_client.journey import Journey
+    from c2lst_client.settings import Settings
+    from c2lst_client.spots.spotset import SpotSet
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    help="The institution's side of c2lst: all data stays here.",
+)
+site_app = typer.Typer(no_args_is_help=True, help="The slides that this institution works on.")
+app.add_typer(site_app, name="site")
+
+HomeOption = Annotated[Path | None, typer.Option("--home", help="State folder (C2LST_HOME); ~/.local/share/c2lst by default.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+SiteOption = Annotated[str, typer.Option(help="Name of the site, as given to `site add`.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what was made with other settings.")]
+ImageOption = Annotated[Path | None, typer.Option(help="The slide's image, when it cannot be found beside the spots.")]
+ScaleOption = Annotated[
+    float | None, typer.Option(min=0.05, max=50, help="Micrometres per pixel of the image; from the spot pitch by default.")
+]
+GuidanceOption = Annotated[float | None, typer.Option(min=0, max=20, help="Guidance scale; the release suggests one.")]
+SampleStepsOption = Annotated[int | None, typer.Option("--steps", min=2, max=1000, help="Sampler steps per patch.")]
+SamplerOption = Annotated[str | None, typer.Option(help="dpm++ or ddim.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Of all random choices.")]
+
+
+@app.command()
+def enroll(
+    file: Annotated[Path, typer.Argument(help="The one-time enrolment file from the centre.")],
+    fingerprint: Annotated[
+        str | None, typer.Option(help="Root fingerprint as the centre told you by another way; refuse a file with another one.")
+    ] = None,
+    home: HomeOption = None,
+) -> None:
+    """Trust the centre of an enrolment file and make this institution known to it."""
+    from c2lst_client.trust.enrol import enrol
+
+    settings = _settings(home)
+    enrolment = enrol(settings.folders, file, fingerprint=fingerprint, proxy=settings.proxy)
+    typer.echo(f"Enrolled as {enrolment.site} at {enrolment.server}.")
+    typer.echo(f"Root fingerprint, to compare with the centre: {enrolment.root_sha256}")
+
+
+@app.command()
+def pull(
+    organ: Annotated[str, typer.Option(help="For example mob or breast.")],
+    release: Annotated[int | None, typer.Option(min=1, help="Number of the release; the newest by default.")] = None,
+    home: HomeOption = None,
+) -> None:
+    """Download a release and verify it."""
+    from c2lst_client.trust.pull import pull as pull_release
+    from c2lst_shared.progress import console_progress
+
+    settings = _settings(home)
+    with console_progress() as progress:
+        pulled = pull_release(settings.folders, organ, release, progress, proxy=settings.proxy)
+    typer.echo(f"Release {pulled.manifest.name} is here and verified: {pulled.folder}")
+
+
+@app.command()
+def inspect(
+    path: Annotated[Path, typer.Argument(help="Folder or file with spots.")],
+    image: ImageOption = None,
+    um_per_px: ScaleOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what is found at a path, without running or keeping anything."""
+    import tempfile
+
+    from c2lst_client.spots.read import read_spots
+
+    with tempfile.TemporaryDirectory() as scratch:
+        _print_spots(read_spots(path, image, um_per_px, image_folder=Path(scratch)), as_json)
+
+
+@site_app.command("add")
+def add_site(
+    name: Annotated[str, typer.Argument(help="Lower-case letters, digits, '-' and '_'.")],
+    organ: Annotated[str, typer.Option(help="Organ of the release to use, for example mob.")],
+    spots: Annotated[Path, typer.Option(help="Folder or file with the spots.")],
+    image: ImageOption = None,
+    um_per_px: ScaleOption = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Register a slide with its spots under a name, once it has been read without complaint."""
+    from c2lst_client import sites
+
+    site, found = sites.add_site(_home(home), name, organ=organ, spots=spots, image=image, um_per_px=um_per_px)
+    _print_spots(found, as_json)
+    if not as_json:
+        typer.echo(f"Next: c2lst-client adapt --site {site.name}")
+
+
+@site_app.command("list")
+def list_sites(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """List the sites of this institution."""
+    from c2lst_client import sites
+
+    folder = _home(home)
+    records = [sites.open_site(folder, name).record for name in sites.site_names(folder)]
+    if as_json:
+        typer.echo(json.dumps([record.model_dump(mode="json") for record in records], indent=1))
+        return
+    for record in records:
+        typer.echo(f"{record.name:<20} {record.organ:<12} {record.spots}")
+    if not records:
+        typer.echo("No site yet; add one with `c2lst-client site add NAME --organ ORGAN --spots PATH`.")
+
+
+@app.command()
+def adapt(
+    site: SiteOption,
+    release: Annotated[str | None, typer.Option(help="For example mob/1; the newest that is here by default.")] = None,
+    fraction: Annotated[
+        float | None, typer.Option(min=0.01, max=0.99, help="Of the spots that train; 0.25 by default.")
+    ] = None,
+    split: Annotated[Literal["random", "blocked"] | None, typer.Option(help="How training spots are chosen.")] = None,
+    genes: Annotated[int | None, typer.Option(min=1, help="Genes in the panel, the most expressed ones.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Training steps, instead of the release's suggestion.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the split, the adapter and its training.")] = None,
+    overwrite: OverwriteOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Train the site's adapter, after pulling, reading, stain-normalising and splitting as far as that is missing."""
+    from c2lst_client.journey import AdaptOptions
+
+    options = AdaptOptions(release, fraction, split, seed, genes, steps, overwrite)
+    with _journey(home, site) as journey:
+        adapted = journey.adapt(options)
+    split_made = adapted.adaptation.split
+    typer.echo(
+        f"Adapter of {site} on {adapted.release.manifest.name}: {len(split_made.train)} training spots, "
+        f"{len(split_made.test)} held out, {len(adapted.adaptation.panel.genes)} genes."
+    )
+
+
+@app.command()
+def synthesise(
+    site: SiteOption,
+    per_spot: Annotated[int | None, typer.Option(min=1, max=1000, help="Pairs per training spot.")] = None,
+    expression: Annotated[
+        Literal["interpolated", "observed"], typer.Option(help="Mix similar spots' expression, or repeat observed rows.")
+    ] = "interpolated",
+    guidance: GuidanceOption = None,
+    steps: SampleStepsOption = None,
+    sampler: SamplerOption = None,
+    seed: SeedOption = 0,
+    overwrite: OverwriteOption = False,
+    home: HomeOption = None,
+) -> None:
+    """Generate synthetic pairs; they stay on this machine."""
+    from c2lst_client.journey import SampleOptions
+
+    options = SampleOptions(guidance, steps, sampler, seed, overwrite)
+    with _journey(home, site) as journey:
+        pairs = journey.synthesise(options, per_spot=per_spot, mode=expression)
+    typer.echo(f"{len(pairs)} synthetic pairs in {pairs.folder}")
+
+
+@app.command()
+def evaluate(
+    site: SiteOption,
+    guidance: GuidanceOption = None,
+    steps: SampleStepsOption = None,
+    sampler: SamplerOption = None,
+    seed: SeedOption = 0,
+    overwrite: OverwriteOption = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Generate from the expression of held-out spots and measure whether the morphology follows it."""
+    from c2lst_client.journey import SampleOptions
+
+    with _journey(home, site) as journey:
+        result = journey.evaluate(SampleOptions(guidance, steps, sampler, seed, overwrite))
+    if as_json:
+        typer.echo(result.model_dump_json(indent=1))
+        return
+    typer.echo(f"Nuclear fraction of {len(result.barcodes)} held-out spots, synthetic against real, Pearson r [95 %]:")
+    for label, value in (
+        ("synthetic", result.r),
+        ("conditions shuffled", result.shuffled_r),
+        ("ridge regression on the genes", result.ridge_r),
+    ):
+        typer.echo(f"  {label:<30} {value.value:6.3f}  [{value.low:.3f}, {value.high:.3f}]")
+
+
+@app.command()
+def cotrain(
+    site: SiteOption,
+    seeds: Annotated[int | None, typer.Option(min=1, max=100, help="Repeats of each arm.")] = None,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Train the gene expression predictor with and without synthetic pairs and say whether they helped."""
+    with _journey(home, site) as journey:
+        result = journey.cotrain(seeds=seeds)
+    if as_json:
+        typer.echo(result.model_dump_json(indent=1))
+        return
+    typer.echo(f"{'TRAINED ON':<38} {'MAE [95 %]':<24} PEARSON r [95 %]")
+    for arm in result.arms:
+        mae, r = arm.mae, arm.pearson
+        typer.echo(
+            f"{arm.label:<38} {mae.value:.4f} [{mae.low:.4f}, {mae.high:.4f}] {r.value:7.4f} [{r.low:.4f}, {r.high:.4f}]"
+        )
+    typer.echo(result.verdict)
+
+
+@app.command()
+def report(site: SiteOption, home: HomeOption = None) -> None:
+    """Write the site's report, after everything that it needs."""
+    with _journey(home, site) as journey:
+        path = journey.report()
+    typer.echo(f"Report: {path}")
+
+
+@app.command()
+def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Show the enrolment, the releases that are here, and how far each site is."""
+    from c2lst_client.status import read_status
+
+    state = read_status(_home(home))
+    if as_json:
+        typer.echo(state.model_dump_json(indent=1))
+        return
+    typer.echo(f"Home      {state.home}")
+    typer.echo(f"Enrolled  {f'as {state.enrolled_as} at {state.server}' if state.enrolled_as else 'not yet'}")
+    typer.echo(f"Releases  {', '.join(state.releases) or 'none yet'}")
+    for site in state.sites:
+        typer.echo(f"Site {site.name} ({site.organ}): {', '.join(site.done) or 'nothing made yet'}")
+        if site.next:
+            typer.echo(f"  next: c2lst-client {site.next} --site {site.name}")
+
+
+def main() -> None:
+    """Run the command line."""
+    run(app)
+
+
+def _settings(home: Path | None) -> Settings:
+    from c2lst_client.settings import Settings
+
+    return Settings() if home is None else Settings(home=home)
+
+
+def _home(home: Path | None) -> Home:
+    return _settings(home).folders
+
+
+@contextmanager
+def _journey(home: Path | None, site: str) -> Iterator[Journey]:
+    """Open a site's journey with progress on the terminal and a polite stop."""
+    from c2lst_client.journey import Journey
+    from c2lst_client.sites import open_site
+    from c2lst_shared.progress import console_progress
+    from c2lst_shared.stopping import stop_on_signal
+
+    settings = _settings(home)
+    with console_progress() as progress, stop_on_signal() as stop:
+        yield Journey(settings, open_site(settings.folders, site), progress=progress, stop=stop)
+
+
+def _print_spots(spots: SpotSet, as_json: bool) -> None:
+    if as_json:
+        found = {
+            "source": spots.source,
+            "spots": len(spots),
+            "genes": len(spots.genes),
+            "um_per_px": spots.um_per_px,
+            "image": str(spots.slide.path),
+            "notes": spots.notes,
+        }
+        typer.echo(json.dumps(found, indent=1))
+        return
+    width, height = spots.slide.size
+    typer.echo(f"{spots.source}: {len(spots)} spots, {len(spots.genes)} genes, image {width} x {height} px")
+    for note in spots.notes:
+        typer.echo(f"  {note}")

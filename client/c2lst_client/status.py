@@ -1,0 +1,74 @@
+"""Where this institution stands: its enrolment, the releases that are here, and how far each site is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from c2lst_client.home import Home
+from c2lst_client.sites import Site, open_site, site_names
+from c2lst_client.spots.pairs import PairSet
+from c2lst_client.trust.pinned import load_enrolment
+from c2lst_shared.errors import BadArtefact, BadInput
+
+STEPS = ("adapt", "synthesise", "cotrain", "report")
+
+
+class SiteStatus(BaseModel):
+    """How far one site is."""
+
+    name: str
+    organ: str
+    spots: str
+    done: list[str]
+    next: str | None  # the command that comes next; None when all is done
+
+
+class Status(BaseModel):
+    """The whole state in brief."""
+
+    home: str
+    enrolled_as: str | None
+    server: str | None
+    releases: list[str]
+    sites: list[SiteStatus]
+
+
+def read_status(home: Home) -> Status:
+    """Look at the state folder; nothing is changed and nothing is sent."""
+    enrolment = load_enrolment(home) if home.enrolment.exists() else None
+    folders = sorted(home.releases.glob("*/[0-9]*"), key=lambda folder: (folder.parent.name, int(folder.name)))
+    return Status(
+        home=str(home.path),
+        enrolled_as=enrolment.site if enrolment else None,
+        server=enrolment.server if enrolment else None,
+        releases=[f"{folder.parent.name}/{folder.name}" for folder in folders],
+        sites=[_site_status(open_site(home, name)) for name in site_names(home)],
+    )
+
+
+def _site_status(site: Site) -> SiteStatus:
+    finished = {
+        "adapt": (site.adapter / "record.json").exists(),
+        "synthesise": _has_pairs(site.synthetic),
+        "cotrain": (site.cotrain / "result.json").exists(),
+        "report": site.report.exists(),
+    }
+    done = [step for step in STEPS if finished[step]]
+    remaining = [step for step in STEPS if step not in done]
+    return SiteStatus(
+        name=site.name,
+        organ=site.record.organ,
+        spots=str(site.record.spots),
+        done=done,
+        next=remaining[0] if remaining else None,
+    )
+
+
+def _has_pairs(folder: Path) -> bool:
+    try:
+        PairSet.open(folder)
+    except (BadInput, BadArtefact):
+        return False
+    return True
