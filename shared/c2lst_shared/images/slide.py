@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import struct
 import warnings
+import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +17,16 @@ from PIL import Image, UnidentifiedImageError
 from c2lst_shared.errors import BadInput
 
 MAX_PIXELS = 250_000_000  # a plain image is decoded whole: 250 megapixels are 0.75 GB
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow's default refuses anything above 179 megapixels
 STRIP_ROWS = 1024  # converted to RGB at a time
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
+# Pillow's decoders raise these on damaged files; SyntaxError is a broken PNG chunk.
+DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
+MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")  # Pillow's, 8 bits per channel
+PLAUSIBLE_UM_PER_PX = (0.05, 20.0)  # outside are the 72 dpi and the like that editors write without meaning
+_DESCRIPTION, _X_RESOLUTION, _RESOLUTION_UNIT = 270, 282, 296  # TIFF tags
+_UNIT_UM = {2: 25_400.0, 3: 10_000.0}  # inch, centimetre
+_OME_SCALE = re.compile(r'PhysicalSizeX="([0-9.eE+-]+)"(?![^>]*PhysicalSizeXUnit="(?!µm|um|&#181;m))')
 
 
 @dataclass(frozen=True)
@@ -43,10 +54,17 @@ class Slide:
             try:
                 for top in range(0, height, STRIP_ROWS):  # converted whole, a slide would be in memory four times
                     strip = image.crop((0, top, width, min(top + STRIP_ROWS, height)))
-                    pixels[top : top + STRIP_ROWS] = np.asarray(strip.convert("RGB"))
-                return pixels
-            except OSError as error:
+                    pixels[top : top + STRIP_ROWS] = np.asarray(_rgb(strip))
+            except DAMAGE as error:
                 raise BadInput(f"{self.path} cannot be decoded ({error}); it may be cut short: copy it again.") from None
+        return pixels
+
+    @cached_property
+    def um_per_px(self) -> float | None:
+        """Micrometres per pixel as the file's TIFF or OME-TIFF tags give them; None when they are missing or implausible."""
+        with self._open() as image:
+            scale = _tiff_scale(image)
+        return scale if scale is not None and PLAUSIBLE_UM_PER_PX[0] <= scale <= PLAUSIBLE_UM_PER_PX[1] else None
 
     def read_square(self, x: float, y: float, side: float, out_px: int) -> npt.NDArray[np.uint8]:
         """Return the square of `side` pixels centred on (`x`, `y`), resized to `out_px`; edges repeat outside the slide.
@@ -71,13 +89,33 @@ class Slide:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", Image.DecompressionBombWarning)
                 image = Image.open(self.path)
-        except (UnidentifiedImageError, OSError):
+        except (UnidentifiedImageError, *DAMAGE):
             raise BadInput(f"{self.path} is not an image that can be read; use JPEG, PNG or TIFF.") from None
-        except Image.DecompressionBombError:
+        except Image.DecompressionBombError:  # Pillow's own, higher limit
             raise BadInput(f"{self.path} has more than {MAX_PIXELS:,} pixels; downsample it first.") from None
         if image.width * image.height > MAX_PIXELS:
             image.close()
             raise BadInput(
                 f"{self.path} has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}; downsample it first."
             )
+        if image.mode not in MODES:
+            image.close()
+            raise BadInput(f"{self.path} does not have 8 bits per channel (mode {image.mode}); convert it to 8-bit RGB.")
         return image
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    """Drop transparency, onto white: an empty part of a section is glass, not black."""
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layered = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
+
+
+def _tiff_scale(image: Image.Image) -> float | None:
+    tags = getattr(image, "tag_v2", {})
+    ome = _OME_SCALE.search(str(tags.get(_DESCRIPTION, "")))
+    if ome is not None:
+        return float(ome.group(1))
+    per_unit, unit_um = tags.get(_X_RESOLUTION), _UNIT_UM.get(tags.get(_RESOLUTION_UNIT, 2))
+    return unit_um / float(per_unit) if per_unit and unit_um else None

@@ -39,7 +39,7 @@ class StainReference(Config):
     """The target of stain normalisation: every site normalises to it, because the backbone was trained on it.
 
     Macenko et al. 2009; `matrix` rows are unit optical-density vectors of haematoxylin and eosin (RGB order),
-    `max_concentration` the 99th percentiles of the two concentrations in the reference slide.
+    `max_concentration` how strong the two get in the reference slide (images/stain.py says how that is measured).
     """
 
     method: Literal["macenko", "vahadane"]

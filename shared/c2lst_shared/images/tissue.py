@@ -1,0 +1,142 @@
+"""Where the tissue is, and whether an image is an H&E section at all.
+
+Everything is measured as optical density against the slide's own background, so that a dim, gray or pinkish lamp
+changes nothing. Images are uint8 RGB arrays.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from c2lst_shared.errors import BadInput
+from c2lst_shared.images.slide import Slide
+
+Pixels = npt.NDArray[np.uint8]
+
+NEUTRAL = 0.15  # (max - min) / max of a background pixel: glass is gray or slightly pink, never coloured
+MIN_BACKGROUND = 0.01  # fraction of the pixels that must be background before its colour is believed
+CHECK_SIDE = 1024  # pixels along the longer side of the image that `check_h_and_e` looks at
+BLACK, MAX_BLACK = 25, 0.3  # a pixel below this level is black; an H&E image has fewer of them than this fraction
+MIN_SPREAD = 12  # gray levels between channels that the most coloured 1 % of the pixels reach
+MIN_DENSE = 5e-4  # fraction of the image that must absorb light like tissue
+MAX_BLUE_TO_GREEN = 0.85  # haematoxylin absorbs half as much blue as green, eosin less; gray dirt absorbs them alike
+MAX_RED_TO_GREEN = 1.7  # haematoxylin absorbs about 1.3 times as much red as green, a blue sky twice as much
+MIN_STAINED = 0.7  # fraction of what absorbs that must look like H, E or a mixture
+SPECK = 64
+DENSITY_BOUNDS = (0.06, 0.11)  # Otsu's threshold on optical density is kept within: with no background it splits tissue
+
+
+def background_colour(rgb: Pixels) -> npt.NDArray[np.float64]:
+    """Estimate what the slide's empty glass looks like: the white point of all optical densities.
+
+    The median of the bright, nearly neutral pixels; without enough of those (a field full of tissue) the brightness
+    of the brightest pixels, without a tint.
+
+    Args:
+        rgb: any shape that ends in 3 channels.
+
+    Returns:
+        Red, green and blue between 1 and 255.
+    """
+    pixels = rgb.reshape(-1, 3)[:: max(rgb.size // 3_000_000, 1)].astype(np.float64)
+    brightest = pixels.max(axis=1)
+    top = max(float(np.percentile(brightest, 99.5)), 1.0)
+    tint = (brightest - pixels.min(axis=1)) / np.maximum(brightest, 1.0)
+    glass = (pixels.mean(axis=1) >= 0.88 * np.percentile(pixels.mean(axis=1), 99.5)) & (tint <= NEUTRAL)
+    if glass.mean() < MIN_BACKGROUND:
+        return np.full(3, top)
+    return np.maximum(np.median(pixels[glass], axis=0), 1.0)
+
+
+def optical_density(rgb: Pixels, white: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
+    """Return -log(rgb / white) per channel, not below zero; the shape of `rgb`."""
+    levels = np.maximum(np.arange(256, dtype=np.float64), 1.0)
+    tables = np.maximum(-np.log(levels[None] / white[:, None]), 0.0).astype(np.float32)
+    return np.stack([tables[channel][rgb[..., channel]] for channel in range(3)], axis=-1)
+
+
+def takes_stain(density: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Mark the pixels that absorb more green than blue, as haematoxylin, eosin and any mixture of the two do.
+
+    Brown pigment, ink, metal, air bubbles and shadows do not.
+
+    Args:
+        density: optical densities, ... x 3.
+    """
+    return density[..., 2] < MAX_BLUE_TO_GREEN * density[..., 1]
+
+
+def tissue_mask(rgb: Pixels, white: npt.NDArray[np.float64] | None = None) -> npt.NDArray[np.bool_]:
+    """Mark tissue in a low-resolution image (about 3 to 20 micrometres per pixel).
+
+    Args:
+        rgb: height x width x 3.
+        white: the slide's background colour; estimated from `rgb` when not given.
+
+    Returns:
+        height x width, true on tissue; specks and holes of fewer than `SPECK` pixels do not count.
+    """
+    from scipy.ndimage import gaussian_filter
+    from skimage.filters import threshold_otsu
+
+    white = background_colour(rgb) if white is None else white
+    per_channel = gaussian_filter(optical_density(rgb, white), sigma=(1.0, 1.0, 0.0))
+    density = per_channel.mean(axis=-1)
+    low, high = DENSITY_BOUNDS
+    threshold = float(np.clip(threshold_otsu(density), low, high)) if np.ptp(density) > 0 else high
+    mask = (density > threshold) & takes_stain(per_channel)
+    return ~_without_specks(~_without_specks(mask))
+
+
+def _without_specks(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """Return `mask` without its connected parts of fewer than `SPECK` pixels."""
+    from scipy.ndimage import label
+
+    parts, _ = label(mask)
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0  # part 0 is what the mask leaves out
+    kept: npt.NDArray[np.bool_] = (sizes >= SPECK)[parts]
+    return kept
+
+
+def tissue_fraction(patches: Pixels) -> npt.NDArray[np.float64]:
+    """Return which fraction of each patch is tissue, as `tissue_mask` finds it.
+
+    Args:
+        patches: N x height x width x 3 of one slide; their glass is looked for in all of them together.
+
+    Returns:
+        N fractions between 0 and 1.
+    """
+    white = background_colour(patches)
+    return np.array([tissue_mask(patch, white).mean() for patch in patches])
+
+
+def reduced(rgb: Pixels, factor: int) -> Pixels:
+    """Return `rgb` shrunk by the whole number `factor`, each pixel the mean of its block."""
+    return rgb if factor <= 1 else np.asarray(Image.fromarray(rgb).reduce(factor))
+
+
+def check_h_and_e(slide: Slide) -> None:
+    """Refuse an image that plainly is no H&E section.
+
+    Raises:
+        BadInput: it is black, gray or blank, or its colours are not those of haematoxylin and eosin.
+    """
+    width, height = slide.size
+    rgb = reduced(slide.pixels, max(max(width, height) // CHECK_SIDE, 1))
+    spread = rgb.max(axis=-1).astype(int) - rgb.min(axis=-1)
+    if (rgb.max(axis=-1) < BLACK).mean() > MAX_BLACK:
+        raise BadInput(f"{slide.path} is mostly black, like a fluorescence image; give the H&E image, on a bright background.")
+    if np.percentile(spread, 99) < MIN_SPREAD:
+        raise BadInput(f"{slide.path} is blank or has no colour; give an H&E image in colour that shows tissue.")
+    density = optical_density(rgb, background_colour(rgb))
+    dense = density[density.mean(axis=-1) > DENSITY_BOUNDS[1]]
+    if len(dense) < MIN_DENSE * rgb.shape[0] * rgb.shape[1]:
+        raise BadInput(f"{slide.path} shows no tissue; give an H&E image that does.")
+    if (takes_stain(dense) & (dense[:, 0] < MAX_RED_TO_GREEN * dense[:, 1])).mean() < MIN_STAINED:
+        raise BadInput(
+            f"{slide.path} does not have the colours of an H&E section (blue nuclei, pink around them); give an H&E image."
+        )
