@@ -171,4 +171,6 @@ def difference(folder: Path, stored: Mapping[str, Any], asked: Mapping[str, Any]
     """Say in what the pairs of a folder differ from those asked for."""
     keys = [key for key in sorted({*stored, *asked}) if stored.get(key) != asked.get(key)]
     what = ", ".join(keys) if keys else "the spots themselves"
-    return f"{folder} holds pairs that were made otherwise (differs: {what}); use another folder, or overwrite it."
+    return (
+        f"{folder} holds pairs that were made otherwise (differs: {what}); use another folder, or replace it with --overwrite."
+    )

@@ -78,10 +78,11 @@ class PairWriter:
             pair_files.write_expression(folder / EXPRESSION, known)
         if not (folder / PATCHES).exists():
             pair_files.lay_out_patches(folder / PATCHES, known)
-        self._file = pair_files.opened(folder / PATCHES, "r+")
         self._total = len(known.barcodes)
-        unfinished = np.flatnonzero(self._file[DONE][:] == 0)
+        with pair_files.opened(folder / PATCHES) as file:
+            unfinished = np.flatnonzero(file[DONE][:] == 0)
         self._done = int(unfinished[0]) if len(unfinished) else self._total
+        self._file = pair_files.opened(folder / PATCHES, "r+" if len(unfinished) else "r")  # complete files stay untouched
 
     @property
     def done(self) -> int:
@@ -173,7 +174,7 @@ class PairSet:
         if done < shape[0]:
             raise BadInput(f"{folder} has {done} of {shape[0]} patches; run the step that makes them again to finish it.")
         if offset is None or (folder / PATCHES).stat().st_size < offset + int(np.prod(shape)):
-            raise BadArtefact(f"{folder / PATCHES} is cut short; make it again with overwrite.")
+            raise BadArtefact(f"{folder / PATCHES} is cut short; make it again with --overwrite.")
         return cls(folder, shape[1], provenance, fingerprint, shape[0], offset)
 
     def __len__(self) -> int:

@@ -6,6 +6,7 @@ What comes after (panel, split, adaptation, co-training) reads these two files a
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -92,7 +93,7 @@ class PreparedSpots:
         """Equal for equal spots, slide and settings."""
         return self.pairs.fingerprint
 
-    def patches(self, indices: list[int] | npt.NDArray[np.integer[Any]]) -> Pixels:
+    def patches(self, indices: Sequence[int] | npt.NDArray[np.integer[Any]]) -> Pixels:
         """Return the stain-normalised patches of some spots, n x image_px x image_px x 3."""
         return self.pairs.patches(indices)
 

@@ -69,7 +69,7 @@ def read_columns(path: Path, max_bytes: int = 1 << 28) -> dict[str, list[str]]:
     header_line = next(lines, None)
     if header_line is None:
         raise BadInput(f"{path} is empty; it should be a table with a header row.")
-    separator = _separator(header_line)
+    separator = _separator(path, header_line)
     header = _cells(header_line, separator)
     if len(set(header)) < len(header):
         raise BadInput(f"{path} has a column name twice in its header ({', '.join(header[:10])}); rename one.")
@@ -113,7 +113,7 @@ def read_counts(path: Path) -> tuple[list[str], list[str], scipy.sparse.csr_matr
     header_line = next(lines, None)
     if header_line is None:
         raise BadInput(f"{path} is empty; it should be a table with one row per spot and one column per gene.")
-    separator = _separator(header_line)
+    separator = _separator(path, header_line)
     header = _cells(header_line, separator)
     names: list[str] = []
     data, columns, row_ends = array("d"), array("i"), array("q", [0])
@@ -159,8 +159,11 @@ def _number(cell: str) -> float:
         return float("nan")
 
 
-def _separator(header: str) -> str:
-    return "\t" if "\t" in header else ","
+def _separator(path: Path, header: str) -> str:
+    for separator in ("\t", ","):
+        if separator in header:
+            return separator
+    raise BadInput(f"{path} has neither a tab nor a comma in its first line; save it as a tab-separated table.")
 
 
 def _cells(line: str, separator: str) -> list[str]:
