@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from c2lst_client.adapted import Adapted
 from c2lst_client.evaluate.results import ConditioningResult, CotrainResult
 from c2lst_client.report.inputs import PatchPairs, ReportInputs, SlideView, SpotTable
 from c2lst_client.sites import Site
 from c2lst_client.spots.pairs import PairSet
 from c2lst_shared import journal
-
-if TYPE_CHECKING:
-    from c2lst_client.journey import Adapted
 
 SLIDE_VIEW_PX = 900  # longest side of the slide on the page
 
