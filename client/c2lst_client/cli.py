@@ -272,14 +272,16 @@ def _home(home: Path | None) -> Home:
 @contextmanager
 def _journey(home: Path | None, site: str) -> Iterator[Journey]:
     """Open a site's journey with progress on the terminal and a polite stop."""
-    from c2lst_client.journey import Journey
     from c2lst_client.sites import open_site
+
+    settings = _settings(home)
+    opened = open_site(settings.folders, site)  # before torch and the others are imported: a wrong name is told at once
+    from c2lst_client.journey import Journey
     from c2lst_shared.progress import console_progress
     from c2lst_shared.stopping import stop_on_signal
 
-    settings = _settings(home)
     with console_progress() as progress, stop_on_signal() as stop:
-        yield Journey(settings, open_site(settings.folders, site), progress=progress, stop=stop)
+        yield Journey(settings, opened, progress=progress, stop=stop)
 
 
 def _print_spots(spots: SpotSet, as_json: bool) -> None:

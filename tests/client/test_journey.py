@@ -1,0 +1,115 @@
+"""The site's steps joined: each does what is missing before it, nothing twice, and nothing with an adapter that is gone."""
+
+import pytest
+from fakes.small_site import SmallSite
+from fakes.toy_release import toy_release
+
+from c2lst_client.evaluate.results import CotrainResult
+from c2lst_client.home import Home
+from c2lst_client.journey import AdaptOptions, Journey, SampleOptions
+from c2lst_client.settings import Settings
+from c2lst_client.sites import add_site, open_site, site_names
+from c2lst_client.status import read_status
+from c2lst_shared import journal
+from c2lst_shared.errors import BadInput, Interrupted
+from c2lst_shared.progress import Silent
+
+HALF = AdaptOptions(fraction=0.5)
+
+
+class OfflineJourney(Journey):
+    """A journey that starts from a release in memory; pulling and verifying have tests of their own."""
+
+    def release(self, name):
+        return toy_release()
+
+
+@pytest.fixture
+def home(tmp_path):
+    raw = SmallSite().write_legacy(tmp_path / "raw")
+    folder = Home(tmp_path / "home")
+    add_site(folder, "demo", organ="mob", spots=raw)
+    return folder
+
+
+def journey(home, stop=lambda: False):
+    return OfflineJourney(Settings(home=home.path), open_site(home, "demo"), progress=Silent(), stop=stop)
+
+
+@pytest.mark.slow
+def test_report_alone_does_everything_before_it(home):
+    path = journey(home).report()
+    text = path.read_text()
+    assert "Research use only" in text
+    assert "<script" not in text
+    steps = [entry.step for entry in journal.read(home.site("demo")).entries]
+    assert steps == ["prepare spots", "adapt", "evaluate", "synthesise", "cotrain", "report"]
+    (state,) = read_status(home).sites
+    assert state.done == ["adapt", "synthesise", "cotrain", "report"]
+    assert state.next is None
+
+
+@pytest.mark.slow
+def test_arms_take_equal_steps_and_results_are_kept(home):
+    run = journey(home)
+    run.adapt(HALF)
+    first = run.cotrain()
+    assert {arm.kind for arm in first.arms} >= {"mean", "real", "real+augmentation", "synthetic", "real+synthetic"}
+    written = (run.site.cotrain / "result.json").stat().st_mtime_ns
+    assert journey(home).cotrain() == first
+    assert (run.site.cotrain / "result.json").stat().st_mtime_ns == written
+    assert CotrainResult.model_validate_json((run.site.cotrain / "result.json").read_bytes()).made_from == first.made_from
+
+
+def test_new_adapter_makes_old_pairs_stale(home):
+    run = journey(home)
+    run.adapt(HALF)
+    old = run.synthesise(SampleOptions(), per_spot=1)
+    run.adapt(AdaptOptions(seed=5, overwrite=True))
+    new = run.synthesise(SampleOptions(), per_spot=1)
+    assert new.provenance["adapter"] != old.provenance["adapter"]
+
+
+def test_later_steps_keep_the_adapters_settings(home):
+    run = journey(home)
+    made = run.adapt(HALF)
+    again = run.adapt(AdaptOptions())
+    assert again.adaptation.record == made.adaptation.record
+    with pytest.raises(BadInput, match=r"differs: panel, split, fraction"):
+        run.adapt(AdaptOptions(fraction=0.4))
+
+
+@pytest.mark.slow
+def test_stopped_cotraining_says_how_to_go_on(home):
+    run = journey(home)
+    run.synthesise(SampleOptions())
+    stopping = journey(home, stop=lambda: True)
+    with pytest.raises(Interrupted, match="same command goes on"):
+        stopping.cotrain()
+    assert run.cotrain().arms
+
+
+def test_release_of_another_organ_is_refused(tmp_path, home):
+    with pytest.raises(BadInput, match="'breast/1' is not a release for this site's organ; write it like mob/1"):
+        Journey(Settings(home=home.path), open_site(home, "demo"), progress=Silent(), stop=lambda: False).release("breast/1")
+
+
+def test_site_with_bad_spots_is_not_registered(tmp_path, home):
+    broken = SmallSite(name="S2")
+    broken.counts[3, 2] = -1
+    with pytest.raises(BadInput, match="negative"):
+        add_site(home, "broken", organ="mob", spots=broken.write_legacy(tmp_path / "broken"))
+    assert site_names(home) == ["demo"]
+    assert not home.site("broken").exists()
+
+
+def test_name_of_a_site_is_not_reused_for_other_spots(tmp_path, home):
+    other = SmallSite(name="S2").write_legacy(tmp_path / "other")
+    with pytest.raises(BadInput, match="with other spots or settings"):
+        add_site(home, "demo", organ="mob", spots=other)
+
+
+@pytest.mark.parametrize("name", ["../up", "Up", "", "a/b"])
+def test_unsafe_site_names_are_refused(tmp_path, home, name):
+    with pytest.raises(BadInput, match="cannot be a site's name"):
+        add_site(home, name, organ="mob", spots=tmp_path / "raw")
