@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from c2lst_demo.folder import open_demo
 from c2lst_demo.screen import show_results
-from c2lst_demo.story import FAST_PRESET, open_demo, tell
+from c2lst_demo.story import FAST_PRESET, tell
 from c2lst_shared.console import run
 from c2lst_shared.errors import Interrupted
 from c2lst_shared.presets import get_preset

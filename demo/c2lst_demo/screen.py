@@ -8,7 +8,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from c2lst_demo.answers import Conditioning, Cotrain, Results
-from c2lst_demo.story import Demo
+from c2lst_demo.folder import Demo
 from c2lst_shared import journal
 
 
