@@ -143,7 +143,7 @@ def adapt(
     home: HomeOption = None,
 ) -> None:
     """Train the site's adapter, after pulling, reading, stain-normalising and splitting as far as that is missing."""
-    from c2lst_client.journey import AdaptOptions
+    from c2lst_client.options import AdaptOptions
 
     options = AdaptOptions(release, fraction, split, seed, genes, steps, overwrite)
     with _journey(home, site) as journey:
@@ -170,7 +170,7 @@ def synthesise(
     home: HomeOption = None,
 ) -> None:
     """Generate synthetic pairs; they stay on this machine."""
-    from c2lst_client.journey import SampleOptions
+    from c2lst_client.options import SampleOptions
 
     options = SampleOptions(guidance, steps, sampler, seed, overwrite)
     with _journey(home, site) as journey:
@@ -190,7 +190,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Generate from the expression of held-out spots and measure whether the morphology follows it."""
-    from c2lst_client.journey import SampleOptions
+    from c2lst_client.options import SampleOptions
 
     with _journey(home, site) as journey:
         result = journey.evaluate(SampleOptions(guidance, steps, sampler, seed, overwrite))

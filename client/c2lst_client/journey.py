@@ -7,7 +7,6 @@ arithmetic is in the modules named after the steps; here they are joined, and re
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +19,7 @@ from c2lst_client.cotrain import cotrain
 from c2lst_client.cotrain_cells import CellFolder
 from c2lst_client.evaluate.conditioning import measure_conditioning
 from c2lst_client.evaluate.results import ConditioningResult, CotrainResult, StepResult
+from c2lst_client.options import AdaptOptions, SampleOptions
 from c2lst_client.release import LoadedRelease
 from c2lst_client.report.collect import collect
 from c2lst_client.report.page import write_report
@@ -28,7 +28,6 @@ from c2lst_client.sites import Site
 from c2lst_client.spots.pair_files import stored_identity
 from c2lst_client.spots.pairs import PairSet
 from c2lst_client.spots.prepare import PreparedSpots, prepare_spots
-from c2lst_client.spots.split import Method
 from c2lst_client.synthesise import ExpressionMode, synthesise, write_pairs
 from c2lst_client.trust.pull import load_release, newest_here, pull
 from c2lst_shared import atomic, journal
@@ -43,36 +42,6 @@ PREDICTIONS = "predictions.npz"
 CELLS = "cells"
 
 Outcome = TypeVar("Outcome", bound=StepResult)
-
-
-@dataclass(frozen=True)
-class AdaptOptions:
-    """What a user may choose; None keeps what the adapter has, or else what the release suggests."""
-
-    release: str | None = None
-    fraction: float | None = None
-    split: Method | None = None
-    genes: int | None = None
-    steps: int | None = None
-    seed: int | None = None
-    overwrite: bool = False
-
-
-@dataclass(frozen=True)
-class SampleOptions:
-    """How patches are generated; None keeps what the release suggests."""
-
-    guidance: float | None = None
-    steps: int | None = None
-    sampler: str | None = None
-    seed: int = 0
-    overwrite: bool = False
-
-    def apply(self, suggested: SamplingConfig) -> SamplingConfig:
-        """The release's suggestion with the user's choices."""
-        chosen = {"guidance": self.guidance, "steps": self.steps, "sampler": self.sampler}
-        given = {name: value for name, value in chosen.items() if value is not None}
-        return SamplingConfig.model_validate(suggested.model_dump() | given)
 
 
 class Journey:

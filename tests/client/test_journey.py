@@ -6,7 +6,8 @@ from fakes.toy_release import toy_release
 
 from c2lst_client.evaluate.results import CotrainResult
 from c2lst_client.home import Home
-from c2lst_client.journey import AdaptOptions, Journey, SampleOptions
+from c2lst_client.journey import Journey
+from c2lst_client.options import AdaptOptions, SampleOptions
 from c2lst_client.settings import Settings
 from c2lst_client.sites import add_site, open_site, site_names
 from c2lst_client.status import read_status
