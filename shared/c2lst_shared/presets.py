@@ -137,7 +137,7 @@ PRESETS: dict[str, Preset] = {
             attention_head_dim=32,
         ),
         diffusion=DiffusionConfig(),
-        pretraining=TrainingConfig(steps=1200, micro_batch=32, learning_rate=5e-4, decay_fraction=0.3, ema_decay=0.995),
+        pretraining=TrainingConfig(steps=1200, micro_batch=32, learning_rate=1e-3, decay_fraction=0.3, ema_decay=0.995),
         adapter=AdapterConfig(),
         adaptation=TrainingConfig(
             steps=500,
@@ -163,7 +163,7 @@ PRESETS: dict[str, Preset] = {
             attention_head_dim=32,
         ),
         diffusion=DiffusionConfig(),
-        pretraining=TrainingConfig(steps=3000, micro_batch=32, learning_rate=3e-4, decay_fraction=0.3, ema_decay=0.998),
+        pretraining=TrainingConfig(steps=3000, micro_batch=32, learning_rate=6e-4, decay_fraction=0.3, ema_decay=0.998),
         adapter=AdapterConfig(),
         adaptation=TrainingConfig(
             steps=800,

@@ -16,6 +16,12 @@ class Result(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class StepResult(Result):
+    """What a step measured, with the fingerprint of what it was measured on."""
+
+    made_from: str = ""
+
+
 class Interval(Result):
     """An estimate with its 95 % interval."""
 
@@ -34,12 +40,18 @@ ArmKind = Literal[
 ]
 
 
+def arm_label(kind: ArmKind, ratio: int | None = None) -> str:
+    """Return an arm in words, the one name that it has in tables, files and logs."""
+    words = kind.replace("+", " + ")
+    return f"{words} x{ratio}" if ratio is not None else words
+
+
 class Arm(Result):
     """One way of training the predictor; every arm takes the same number of optimiser steps."""
 
     kind: ArmKind
     ratio: int | None = None  # synthetic pairs per real training spot; None where none are used
-    seeds: list[int]
+    seeds: list[int]  # none where nothing is trained
     mae_per_seed: list[float]  # z-score units, mean over held-out spots and genes
     pearson_per_seed: list[float]  # mean over genes of r across held-out spots
     mae: Interval  # mean over seeds; interval by bootstrap over held-out spots (and seeds)
@@ -50,8 +62,7 @@ class Arm(Result):
     @property
     def label(self) -> str:
         """The arm in words, for tables: `real + synthetic x5`."""
-        words = self.kind.replace("+", " + ")
-        return f"{words} x{self.ratio}" if self.ratio is not None else words
+        return arm_label(self.kind, self.ratio)
 
 
 class Comparison(Result):
@@ -62,7 +73,7 @@ class Comparison(Result):
     change: Interval  # (MAE of arm - MAE of against) / MAE of against
 
 
-class CotrainResult(Result):
+class CotrainResult(StepResult):
     """Everything that co-training measured. Predictions are in `predictions.npz`: `truth` and one array per arm label."""
 
     genes: list[str]
@@ -75,14 +86,15 @@ class CotrainResult(Result):
     comparisons: list[Comparison]
     primary: Comparison  # declared before looking: the highest ratio of real+synthetic against real only
     helped: bool
-    verdict: str  # one or two sentences with the interval
+    verdict: str  # two or three sentences with the interval
+    method: str = ""  # how arms were trained and intervals made, in sentences
 
 
-class ConditioningResult(Result):
+class ConditioningResult(StepResult):
     """Does the synthetic tissue follow the expression? Nuclear fraction of real and generated patches, held-out spots."""
 
-    r: Interval  # Pearson, bootstrap over spots
-    shuffled_r: Interval  # the same with conditions shuffled between spots: what no conditioning looks like
+    r: Interval  # Pearson, bootstrap over parts of the slide
+    shuffled_r: Interval  # the same with conditions shuffled between spots, many times: what no conditioning looks like
     ridge_r: Interval  # ridge regression of the nuclear fraction on the same genes: what the genes know
     guidance: float
     sampler: str
