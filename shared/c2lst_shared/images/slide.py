@@ -26,7 +26,8 @@ MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB
 PLAUSIBLE_UM_PER_PX = (0.05, 20.0)  # outside are the 72 dpi and the like that editors write without meaning
 _DESCRIPTION, _X_RESOLUTION, _RESOLUTION_UNIT = 270, 282, 296  # TIFF tags
 _UNIT_UM = {2: 25_400.0, 3: 10_000.0}  # inch, centimetre
-_OME_SCALE = re.compile(r'PhysicalSizeX="([0-9.eE+-]+)"(?![^>]*PhysicalSizeXUnit="(?!µm|um|&#181;m))')
+# Micrometres are OME's default unit; the sign for micro comes in many encodings, none of them a letter of ASCII but u.
+_OME_SCALE = re.compile(r'PhysicalSizeX="([0-9.eE+-]+)"(?![^>]*PhysicalSizeXUnit="(?!(?:u|[^a-zA-Z"]+)m"))')
 
 
 @dataclass(frozen=True)

@@ -123,10 +123,11 @@ def _stain_matrix(image: Pixels, method: Method) -> npt.NDArray[np.float32]:
         matrix = np.maximum(_macenko(image) if method == "macenko" else _vahadane(image), 0.0)
     except TissueMaskException:
         raise BadInput("The image is too pale to find its stains; use an H&E image that shows tissue.") from None
-    matrix /= np.maximum(np.linalg.norm(matrix, axis=1, keepdims=True), 1e-9)
-    angle = np.degrees(np.arccos(np.clip(matrix[0] @ matrix[1], -1, 1)))
-    if not np.isfinite(matrix).all() or angle < MIN_ANGLE:
+    lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
+    # Written so that NaN, which one-coloured images give, is refused too.
+    if not (lengths.min() > 0 and np.prod(lengths) * np.cos(np.radians(MIN_ANGLE)) > matrix[0] @ matrix[1]):
         raise BadInput("The image has no two stains that can be told apart; use an image stained with H&E.")
+    matrix /= lengths
     return (matrix if matrix[0, 0] >= matrix[1, 0] else matrix[::-1]).astype(np.float32)
 
 
