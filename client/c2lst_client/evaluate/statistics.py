@@ -1,0 +1,205 @@
+"""Intervals by bootstrap over held-out spots and training seeds, and what they allow to say.
+
+Neighbouring spots are alike, so drawing single spots would make intervals far too narrow: where centres are known, whole
+rectangles of the slide are drawn (a block bootstrap). Few rectangles vary too little among themselves; Student's t makes up
+for it. All arms of a comparison are measured on the same draws, spots and seeds alike, so a difference between them is a
+paired one. K = seeds, S = held-out spots, G = genes, R = resamples.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from c2lst_client.evaluate.results import Comparison, Interval
+
+Floats = npt.NDArray[np.float64]
+
+RESAMPLES = 2000
+BLOCKS = 16  # rectangles that the slide is divided into: more would be smaller than what makes neighbours alike
+MIN_PER_BLOCK = 4  # spots; where there are too few for `MIN_BLOCKS` such rectangles, single spots are drawn
+MIN_BLOCKS = 8
+
+
+class Resamples(NamedTuple):
+    """The same draws for everything that is compared; each row of either array sums to 1."""
+
+    spots: Floats  # R x S: weight of each spot in each draw
+    seeds: Floats  # R x K: weight of each seed
+    units: str  # what was drawn, in words: "16 parts of the slide"
+    stretch: float  # by which the draws vary too little for their number of units
+
+
+def resample(spots: int, seeds: int = 1, *, centres: npt.NDArray[np.floating] | None = None, seed: int = 0) -> Resamples:
+    """Draw spots (or rectangles of spots) and seeds with replacement, `RESAMPLES` times.
+
+    Args:
+        spots: S.
+        seeds: K.
+        centres: S x 2, where the spots lie on the slide; None draws single spots.
+        seed: of the draws.
+    """
+    generator = np.random.default_rng(seed)
+    blocks = np.arange(spots) if centres is None else spatial_blocks(centres)
+    count = int(blocks.max()) + 1
+    weights = _multiplicities(count, generator)[:, blocks].astype(np.float64)
+    weights /= weights.sum(axis=1, keepdims=True)
+    units = f"{spots} single spots" if count == spots else f"{count} parts of the slide"
+    return Resamples(weights, _seed_weights(seeds, generator), units, _stretch(count))
+
+
+def spatial_blocks(centres: npt.NDArray[np.floating]) -> npt.NDArray[np.intp]:
+    """Return for each spot the number, from 0, of the rectangle of the slide that it lies in; every number occurs.
+
+    There are about `BLOCKS` nearly square ones, fewer for few spots; with too few spots each one is its own block.
+
+    Args:
+        centres: S x 2.
+    """
+    wanted = min(BLOCKS, len(centres) // MIN_PER_BLOCK)
+    if wanted < MIN_BLOCKS:
+        return np.arange(len(centres))
+    relative = centres - centres.min(axis=0)
+    extent = np.maximum(relative.max(axis=0), 1e-9)
+    columns = np.clip(round(np.sqrt(wanted * extent[0] / extent[1])), 1, wanted)
+    number = np.array([columns, max(round(wanted / columns), 1)])
+    cells = np.minimum(relative / extent * number, number - 1).astype(np.intp)
+    _, block = np.unique(cells, axis=0, return_inverse=True)
+    return block.ravel()
+
+
+def interval(value: float, draws: Floats, resamples: Resamples) -> Interval:
+    """Return `value` with the central 95 % of its resampled values, stretched as few units need."""
+    low, high = value + resamples.stretch * (np.percentile(draws, [2.5, 97.5]) - value)
+    return Interval(value=float(value), low=float(low), high=float(high))
+
+
+def mae_interval(errors: Floats, resamples: Resamples) -> Interval:
+    """Return the mean error; `errors` is K x S, the absolute error per seed and spot, averaged over genes."""
+    return interval(float(errors.mean()), _resampled_mean(errors, resamples), resamples)
+
+
+def change_interval(errors: Floats, reference: Floats, resamples: Resamples) -> Interval:
+    """Return the change of the mean error relative to `reference`, paired; both are K x S (or 1 x S where no seed matters)."""
+    draws = _resampled_mean(errors, resamples) / _resampled_mean(reference, resamples) - 1.0
+    return interval(float(errors.mean() / reference.mean() - 1.0), draws, resamples)
+
+
+def pearson_per_gene(truth: npt.NDArray[np.floating], prediction: npt.NDArray[np.floating]) -> Floats:
+    """Return r across spots for each gene, G; both are S x G. A constant column explains nothing and has r = 0."""
+    even = np.full((1, len(truth)), 1.0 / len(truth))
+    return _weighted_pearson(truth, prediction, even)[0]
+
+
+def pearson_interval(truth: npt.NDArray[np.floating], predictions: npt.NDArray[np.floating], resamples: Resamples) -> Interval:
+    """Return the mean over genes and seeds of r; `truth` is S x G, `predictions` K x S x G."""
+    value = float(np.mean([pearson_per_gene(truth, one) for one in predictions]))
+    per_seed = [_weighted_pearson(truth, one, resamples.spots).mean(axis=1) for one in predictions]
+    weights = resamples.seeds if len(per_seed) > 1 else np.ones((1, 1))
+    return _bounded(interval(value, (np.stack(per_seed, axis=1) * weights).sum(axis=1), resamples))
+
+
+def correlation_interval(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], resamples: Resamples) -> Interval:
+    """Return r of two values per spot, each S."""
+    value = float(pearson_per_gene(x[:, None], y[:, None])[0])
+    return _bounded(interval(value, _weighted_pearson(x[:, None], y[:, None], resamples.spots)[:, 0], resamples))
+
+
+def verdict(primary: Comparison, against_augmentation: Comparison, against_mean: Comparison) -> str:
+    """Say in words what the declared comparison found, and whether it matters.
+
+    Args:
+        primary: real + synthetic against real only.
+        against_augmentation: the same arm against real + augmentation.
+        against_mean: the same arm against predicting the training mean.
+    """
+    change = primary.change
+    finding = {
+        "better": "Synthetic pairs help here",
+        "worse": "Synthetic pairs hurt here",
+        "unclear": "No evidence that synthetic pairs help here",
+    }[direction(change)]
+    sentences = [
+        f"{finding}: {primary.arm} changes the error on held-out spots by {_percent(change.value)} "
+        f"(95 % interval {_range(change)}) against {primary.against}.",
+        {
+            "better": "It beats classical augmentation {}.",
+            "worse": "It does worse than classical augmentation {}.",
+            "unclear": "There is no evidence that it does better than classical augmentation {}.",
+        }[direction(against_augmentation.change)].format(_bracket(against_augmentation.change)),
+    ]
+    if direction(against_mean.change) != "better":
+        sentences.append(
+            "Read this with care: it is not shown to do better than predicting the training mean "
+            f"{_bracket(against_mean.change)}."
+        )
+    return " ".join(sentences)
+
+
+def direction(change: Interval) -> str:
+    """Return `better` or `worse` when the whole interval of a change of error lies on that side of 0, else `unclear`."""
+    if change.high < 0:
+        return "better"
+    return "worse" if change.low > 0 else "unclear"
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:+.1f} %"
+
+
+def _range(change: Interval) -> str:
+    return f"{_percent(change.low)} to {_percent(change.high)}"
+
+
+def _bracket(change: Interval) -> str:
+    return f"({_percent(change.value)}, {_range(change)})"
+
+
+def _bounded(r: Interval) -> Interval:
+    """Keep a stretched interval of a correlation within -1 and 1."""
+    return Interval(value=r.value, low=max(r.low, -1.0), high=min(r.high, 1.0))
+
+
+def _stretch(units: int) -> float:
+    """Return Student's t over the normal quantile, and the share of variance that draws from few units miss."""
+    from scipy.stats import norm, t
+
+    return float(t.ppf(0.975, units - 1) / norm.ppf(0.975) * np.sqrt(units / (units - 1))) if units > 1 else 1.0
+
+
+def _multiplicities(count: int, generator: np.random.Generator) -> npt.NDArray[np.int64]:
+    """Return how often each of `count` units comes in each draw, R x count."""
+    return generator.multinomial(count, np.full(count, 1.0 / count), size=RESAMPLES)
+
+
+def _seed_weights(seeds: int, generator: np.random.Generator) -> Floats:
+    """Return R x K weights of the seeds.
+
+    Draws from a handful of seeds vary by (K - 1) / K too little; the deviations from the mean are stretched to make up for it,
+    which is exact for means over seeds.
+    """
+    even = 1.0 / seeds
+    if seeds == 1:
+        return np.ones((RESAMPLES, 1))
+    drawn = _multiplicities(seeds, generator) / seeds
+    return even + (drawn - even) * np.sqrt(seeds / (seeds - 1))
+
+
+def _resampled_mean(errors: Floats, resamples: Resamples) -> Floats:
+    """Return R means of K x S errors."""
+    per_seed = resamples.spots @ errors.T
+    weights = resamples.seeds if len(errors) > 1 else np.ones((1, 1))
+    return np.asarray((per_seed * weights).sum(axis=1))
+
+
+def _weighted_pearson(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], weights: Floats) -> Floats:
+    """Return r of each column of `x` with that of `y` (S x G) under each row of `weights` (R x S): R x G."""
+    x = x - x.mean(axis=0, dtype=np.float64)  # centred first: a difference of large squares would lose small variances
+    y = y - y.mean(axis=0, dtype=np.float64)
+    mean_x, mean_y = weights @ x, weights @ y
+    variance = (weights @ (x * x) - mean_x**2) * (weights @ (y * y) - mean_y**2)
+    covariance = weights @ (x * y) - mean_x * mean_y
+    r: Floats = np.divide(covariance, np.sqrt(np.maximum(variance, 0)), out=np.zeros_like(covariance), where=variance > 1e-18)
+    return np.clip(r, -1.0, 1.0)
