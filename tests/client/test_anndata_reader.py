@@ -298,6 +298,23 @@ def test_file_cut_short_is_refused(share):
             read_spots(path, um_per_px=SCALE)
 
 
+@pytest.mark.slow
+@settings(TRIES, derandomize=True, max_examples=60)
+@given(st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8))
+def test_damage_anywhere_is_read_or_refused_but_never_crashes(damage):
+    with tempfile.TemporaryDirectory() as folder:
+        path = SmallSite().write_h5ad(Path(folder))
+        content = bytearray(path.read_bytes())
+        for where, value in damage:
+            content[int(where * len(content))] = value
+        path.write_bytes(content)
+        try:
+            spots = read_spots(path, um_per_px=SCALE)
+        except BadInput:
+            return
+        assert len(spots) >= 20
+
+
 def test_file_that_is_no_anndata_is_refused(tmp_path):
     (tmp_path / "a.h5ad").write_text("hello")
     with pytest.raises(BadInput, match="cannot be read as AnnData"):

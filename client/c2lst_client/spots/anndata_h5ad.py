@@ -20,7 +20,7 @@ from PIL import Image
 from c2lst_client.spots.checks import Centres, Found, looks_raw, whole_counts
 from c2lst_client.spots.legacy_st import image_beside
 from c2lst_shared import atomic
-from c2lst_shared.errors import BadInput
+from c2lst_shared.errors import BadInput, C2lstError
 from c2lst_shared.images.slide import IMAGE_SUFFIXES, Slide
 
 if TYPE_CHECKING:
@@ -100,7 +100,9 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
+    except C2lstError:
+        raise
+    except Exception as error:  # a damaged file makes those readers raise anything at all
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadInput(f"{path} cannot be read as AnnData ({reason}); open and save it with a current anndata.") from None
 

@@ -228,4 +228,7 @@ class PairSet:
         from anndata.io import read_elem
 
         with pair_files.opened(self.folder / EXPRESSION) as file:
-            return read_elem(file[name])
+            try:
+                return read_elem(file[name])
+            except Exception as error:  # a damaged file makes that reader raise anything at all
+                raise BadArtefact(f"{self.folder / EXPRESSION} is damaged ({error}); make the pairs again.") from None
