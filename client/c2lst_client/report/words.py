@@ -1,0 +1,112 @@
+"""Numbers and results in words, for a reader who is no statistician."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+from collections.abc import Callable
+from typing import Literal
+
+from c2lst_client.evaluate.results import ConditioningResult, CotrainResult, Interval
+from c2lst_client.evaluate.statistics import direction
+
+Tone = Literal["good", "unclear", "bad"]
+NBSP = "\N{NO-BREAK SPACE}"
+TIMES = "\N{MULTIPLICATION SIGN}"
+MINUS = "\N{MINUS SIGN}"
+
+
+def decimal(value: float, digits: int = 2) -> str:
+    """Return `value` with a true minus sign and without a negative zero."""
+    if not math.isfinite(value):
+        return "not defined"
+    text = f"{value:.{digits}f}"
+    return text.replace("-", MINUS) if float(text) else f"{0:.{digits}f}"
+
+
+def percent(value: float) -> str:
+    """Return a relative change with its sign, `0.02` as `+2.0 %`."""
+    text = decimal(100 * value, 1)
+    return f"{'+' if float(f'{100 * value:.1f}') > 0 else ''}{text}{NBSP}%"
+
+
+def interval(estimate: Interval, form: Callable[[float], str] = decimal) -> str:
+    """Return the bounds of an interval, `0.71 to 0.85`."""
+    return f"{form(estimate.low)} to {form(estimate.high)}"
+
+
+def duration(seconds: float) -> str:
+    """Return `7.2 s`, `2 min 05 s` or `1 h 12 min`."""
+    if round(seconds, 1) < 60:
+        return f"{seconds:.1f}{NBSP}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}{NBSP}min {rest:02}{NBSP}s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}{NBSP}h {minutes:02}{NBSP}min"
+
+
+def command(step: str, site: str) -> str:
+    """Return the command line that runs `step` for `site`."""
+    return f"c2lst-client {step} --site {shlex.quote(site)}"
+
+
+def typeset(text: str) -> str:
+    """Return a label or sentence of a result with true minus and multiplication signs, and no line break before `%`."""
+    text = re.sub(r"(?<!\w)-(?=\d)", MINUS, text)
+    return re.sub(r"\bx(?=\d)", TIMES, text).replace(" %", f"{NBSP}%")
+
+
+def headline(verdict: str) -> tuple[str, str]:
+    """Return the first sentence of a verdict, and the others."""
+    first, stop, rest = verdict.partition(". ")
+    return (f"{first}.", rest) if stop else (verdict, "")
+
+
+def tone(change: Interval) -> Tone:
+    """Say whether a change of the error is good news, bad news, or neither."""
+    tones: dict[str, Tone] = {"better": "good", "worse": "bad"}
+    return tones.get(direction(change), "unclear")
+
+
+def explain_cotrain(result: CotrainResult) -> str:
+    """Return what the verdict means, for a reader who knows tissue rather than statistics."""
+    setting = (
+        f"A predictor learned to read the expression of {len(result.genes)} genes from tissue patches, once from "
+        f"{result.train_spots} real spots and once from the same spots plus synthetic pairs, with equally many training steps; "
+        f"both were then tested on {result.test_spots} real spots that neither training nor the generator had seen. "
+    )
+    return (
+        setting
+        + {
+            "good": "With synthetic pairs its errors were smaller, by more than chance explains on this slide.",
+            "unclear": "The interval includes no change at all: on this slide nobody can tell whether synthetic pairs help "
+            "or hurt. That is not proof that they are useless; more held-out spots or another slide would say more.",
+            "bad": "With synthetic pairs its errors were larger, by more than chance explains: train on real spots alone.",
+        }[tone(result.primary.change)]
+    )
+
+
+def conditioning_tone(result: ConditioningResult) -> Tone:
+    """Say whether generated tissue follows the expression."""
+    return "good" if result.r.low > max(0.0, result.shuffled_r.high) else "unclear"
+
+
+def explain_conditioning(result: ConditioningResult) -> str:
+    """Return what the correlation means, against its control and its reference."""
+    control = (
+        f"When the expression vectors are shuffled between spots the correlation falls to {decimal(result.shuffled_r.value)}, "
+        "as it should when nothing connects the two. "
+    )
+    if conditioning_tone(result) == "unclear":
+        return (
+            f"The correlation ({interval(result.r)}) is not clearly above that of shuffled conditions "
+            f"({interval(result.shuffled_r)}): there is no evidence that the synthetic tissue follows the expression."
+        )
+    return (
+        "Where the genes of a spot belong to cell-dense tissue, the generator draws more nuclei. "
+        + control
+        + f"A plain regression from the same genes to the same nuclear fraction reaches {decimal(result.ridge_r.value)}: "
+        "about what these genes say about nuclei at all, and so a yardstick for the generator."
+    )
