@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from c2lst_shared.errors import BadInput
-from c2lst_shared.images.slide import Slide
+from c2lst_shared.images.slide import STRIP_ROWS, Slide
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -23,8 +23,8 @@ MIN_SPREAD = 12  # gray levels between channels that the most coloured 1 % of th
 MIN_DENSE = 5e-4  # fraction of the image that must absorb light like tissue
 MAX_BLUE_TO_GREEN = 0.95  # haematoxylin absorbs half as much blue as green, eosin less; gray dirt absorbs them alike
 MAX_RED_TO_GREEN = 1.7  # haematoxylin absorbs about 1.3 times as much red as green, a blue sky twice as much
-MIN_STAINED = 0.7  # fraction of what absorbs that must look like H, E or a mixture
-SPECK = 64
+MIN_STAINED = 0.55  # fraction of what absorbs that must look like H, E or a mixture; noise and landscapes reach 0.4
+SPECK = 64  # pixels of the low-resolution mask
 DENSITY_BOUNDS = (0.06, 0.11)  # Otsu's threshold on optical density is kept within: with no background it splits tissue
 
 
@@ -116,7 +116,11 @@ def tissue_fraction(patches: Pixels) -> npt.NDArray[np.float64]:
 
 def reduced(rgb: Pixels, factor: int) -> Pixels:
     """Return `rgb` shrunk by the whole number `factor`, each pixel the mean of its block."""
-    return rgb if factor <= 1 else np.asarray(Image.fromarray(rgb).reduce(factor))
+    if factor <= 1:
+        return rgb
+    rows = factor * max(STRIP_ROWS // factor, 1)  # Pillow copies what it shrinks: not the whole slide at a time
+    strips = (Image.fromarray(rgb[top : top + rows]).reduce(factor) for top in range(0, len(rgb), rows))
+    return np.concatenate([np.asarray(strip) for strip in strips])
 
 
 def check_h_and_e(slide: Slide) -> None:
