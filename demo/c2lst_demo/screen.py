@@ -59,10 +59,10 @@ def _conditioning_table(result: Conditioning) -> Table:
 
 
 def _arms_table(result: Cotrain) -> Table:
-    table = _table("trained on", "MAE, z-scores  [95 %]", "r over spots  [95 %]")
+    table = _table("trained on", "MAE, z-scores  [95 %]", "r")
     for arm in result.arms:
         name = arm.kind.replace("+", " + ") + (f" x{arm.ratio}" if arm.ratio is not None else "")
-        table.add_row(name, str(arm.mae), str(arm.pearson))
+        table.add_row(name, str(arm.mae), f"{arm.pearson.value:.3f}")
     return table
 
 

@@ -26,7 +26,6 @@ FAST: dict[str, list[str]] = {  # command -> options that make it short
     "adapt": ["--steps", "4"],
     "synthesise": ["--steps", "2"],
     "evaluate": ["--steps", "2"],
-    "cotrain": ["--seeds", "1"],
 }
 
 
@@ -84,11 +83,10 @@ def _institution(commands: Commands, demo: Demo, extra: dict[str, list[str]]) ->
     commands.run("c2lst-client", "site", "add", SITE, "--organ", demo.organ, "--spots", str(demo.data / "site"))
     for step in STEPS:
         commands.run("c2lst-client", step, "--site", SITE, *extra.get(step, []))
+    asked = ("--site", SITE, "--json")
     return Results(
-        conditioning=commands.ask(
-            Conditioning, "c2lst-client", "evaluate", "--site", SITE, "--json", *extra.get("evaluate", [])
-        ),
-        cotrain=commands.ask(Cotrain, "c2lst-client", "cotrain", "--site", SITE, "--json", *extra.get("cotrain", [])),
+        conditioning=commands.ask(Conditioning, "c2lst-client", "evaluate", *asked, *extra.get("evaluate", [])),
+        cotrain=commands.ask(Cotrain, "c2lst-client", "cotrain", *asked, *extra.get("cotrain", [])),
     )
 
 
