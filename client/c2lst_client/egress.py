@@ -84,7 +84,7 @@ class Egress:
             return reply.model_validate_json(content)
         except ValidationError as error:
             raise TransferFailed(
-                f"{self._server} answered {message.path} with something else than {reply.__name__}."
+                f"{self._server}{message.path} did not answer with {reply.__name__}; check its URL."
             ) from error
 
     def download(self, path: str, *, limit: int) -> Iterator[bytes]:
@@ -101,7 +101,7 @@ class Egress:
         if not _PATH.fullmatch(path):
             raise BadArtefact(f"{path!r} is no path that c2lst asks for; what names it cannot be trusted.")
         body = message.body() if message else b""
-        status, received = None, 0
+        status, sent, received = None, len(body), 0
         try:
             with self._translated(), self._client.stream(method, path, content=body, headers=_headers(message)) as response:
                 status = response.status_code
@@ -114,16 +114,20 @@ class Egress:
                     if received > limit:
                         raise BadArtefact(f"{self._server}{path} is longer than {limit} bytes, which it may not be; refused.")
                     yield chunk
+        except TransferFailed as error:
+            if isinstance(error.__cause__, (httpx.ConnectError, httpx.ConnectTimeout)):
+                sent = 0  # refused or not trusted before a byte of ours left
+            raise
         finally:
             self._audit.append(
                 Entry(
                     method=method,
                     path=path,
-                    bytes_out=len(body),
+                    bytes_out=sent,
                     bytes_in=received,
                     status=status,
                     message=type(message).__name__ if message else None,
-                    content=message.for_audit() if message else None,
+                    content=message.for_audit() if message and sent else None,
                 )
             )
 

@@ -44,6 +44,7 @@ def serve(settings: Settings, listener: Listener) -> None:
         port=listener.port,
         ssl_certfile=listener.tls_cert,
         ssl_keyfile=listener.tls_key,
+        ws="none",
         server_header=False,
     )
 

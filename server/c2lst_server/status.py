@@ -46,5 +46,5 @@ def read_status(home: Home, session: Session) -> Status:
         root_sha256=root_fingerprint(home),
         expires=expires,
         releases=[release.name for release in read_catalogue(home).releases],
-        sites=dict(counts.tuples().all()),
+        sites={kind: int(count) for kind, count in counts},
     )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ import uvicorn
 from PIL import Image
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
+from tuf.api.metadata import TargetFile
 
 from c2lst_server.app import create_app
 from c2lst_server.db.session import migrate, open_database
@@ -21,11 +23,13 @@ from c2lst_server.home import Home
 from c2lst_server.publishing.initialise import initialise
 from c2lst_server.publishing.keys import Keyring
 from c2lst_server.publishing.publish import publish
+from c2lst_server.publishing.repository import LIFETIME, Repository, editing, sign
 from c2lst_server.runs import RunRecord, save_run
 from c2lst_server.settings import Settings
 from c2lst_server.sites.registry import Address, invite
 from c2lst_shared.presets import get_preset
 from c2lst_shared.release.manifest import Manifest, StainReference
+from c2lst_shared.release.targets import served_path, target_path
 from c2lst_shared.release.weights import save_weights
 
 PASSPHRASE = "correct horse battery"
@@ -48,10 +52,22 @@ class Central:
         self.settings = Settings(home=path, database_url=f"sqlite:///{path}/c2lst.sqlite3")
         self.home = Home(path)
         self.url = "http://127.0.0.1:9"  # nobody listens there
-        initialise(self.home, PASSPHRASE)
+        if not self.home.keys.exists():
+            initialise(self.home, PASSPHRASE)
         migrate(self.settings)
         self.engine: Engine = open_database(self.settings)
         self.keyring = Keyring(self.home.keys, lambda: PASSPHRASE)
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Give a database session."""
+        with Session(self.engine) as session:
+            yield session
+
+    def copy(self, path: Path) -> Central:
+        """Return another service with the same keys, releases and sites."""
+        shutil.copytree(self.home.path, path)
+        return Central(path)
 
     def add_run(self, run_id: str, *, organ: str = "mob", weights: dict[str, torch.Tensor] | None = None) -> RunRecord:
         """Leave behind what a finished training run leaves behind."""
@@ -85,24 +101,46 @@ class Central:
     def publish(self, run_id: str, *, organ: str = "mob", weights: dict[str, torch.Tensor] | None = None) -> Manifest:
         """Add a run and make the next release from it."""
         self.add_run(run_id, organ=organ, weights=weights)
-        with Session(self.engine) as session:
+        with self.session() as session:
             return publish(self.home, session, self.keyring, run_id, organ=organ, summary="Made for a test.")
 
     def invite(self, out: Path, *, name: str = "hospital-a", ca_pem: str | None = None, now: datetime | None = None) -> Path:
         """Write an enrolment file for a site and return where."""
-        with Session(self.engine) as session:
+        with self.session() as session:
             invite(session, self.home, name, Address(self.url, ca_pem), out=out, now=now)
         return out
 
+    def sign_release(self, number: int, content: dict[str, bytes], *, organ: str = "mob") -> None:
+        """Sign files as a release without looking at them, as a mistaken or bad publisher might."""
+        files = {}
+        for name, data in content.items():
+            path = target_path(organ, number, name)
+            files[path] = TargetFile.from_data(path, data, ["sha256"])
+            served = self.home.targets / served_path(path, files[path].hashes["sha256"])
+            served.parent.mkdir(parents=True, exist_ok=True)
+            served.write_bytes(data)
+        with editing(self.home, self.keyring) as repository:
+            repository.add(organ, files)
+            repository.commit(new=files)
 
-@contextmanager
-def new_central(path: Path) -> Iterator[Central]:
-    """Give a central service that is not served yet."""
-    central = Central(path)
-    try:
-        yield central
-    finally:
-        central.engine.dispose()
+    def age_timestamp(self, *, days: float) -> None:
+        """Sign a timestamp as if that had been some days ago."""
+        repository = Repository(self.home, self.keyring, datetime.now(UTC))
+        timestamp = repository.timestamp()
+        timestamp.version += 1
+        timestamp.expires = (datetime.now(UTC) + LIFETIME["timestamp"] - timedelta(days=days)).replace(microsecond=0)
+        self.newest("timestamp").write_bytes(sign(timestamp, self.keyring.signers("timestamp")))
+
+    def served(self, name: str, *, organ: str = "mob", number: int = 1) -> Path:
+        """Return where one file of a release is served from."""
+        (path,) = (self.home.targets / organ / str(number)).glob(f"*.{name}")
+        return path
+
+    def newest(self, role: str) -> Path:
+        """Return where the newest metadata of a role is served from."""
+        if role == "timestamp":
+            return self.home.metadata / "timestamp.json"
+        return max(self.home.metadata.glob(f"*.{role}.json"), key=lambda path: int(path.name.partition(".")[0]))
 
 
 @contextmanager
@@ -110,7 +148,7 @@ def serving(central: Central, *, tls: tuple[Path, Path] | None = None) -> Iterat
     """Serve it on a free port of loopback while the body runs; the port queues requests until the server is up."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         cert, key = tls or (None, None)
-        config = uvicorn.Config(create_app(central.settings), log_config=None, ssl_certfile=cert, ssl_keyfile=key)
+        config = uvicorn.Config(create_app(central.settings), log_config=None, ws="none", ssl_certfile=cert, ssl_keyfile=key)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=_run, args=(server, listener))
         before, central.url = central.url, f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
@@ -125,4 +163,5 @@ def serving(central: Central, *, tls: tuple[Path, Path] | None = None) -> Iterat
 
 def _run(server: uvicorn.Server, listener: socket.socket) -> None:
     run: Callable[..., None] = server.run
-    run(sockets=[listener])
+    with listener:  # a server that does not come up refuses its clients, and does not let them wait
+        run(sockets=[listener])

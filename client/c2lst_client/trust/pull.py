@@ -81,9 +81,15 @@ def load_release(home: Home, organ: str, number: int) -> tuple[Manifest, dict[st
     enrolment = load_enrolment(home)
     folder = home.release(check_organ(organ), number)
     if not folder.is_dir():
-        raise BadInput(f"{organ}/{number} is not here; run `c2lst-client pull --organ {organ} --number {number}`.")
+        raise BadInput(f"{organ}/{number} is not here; run `c2lst-client pull --organ {organ} --release {number}`.")
     manifest = _verify(folder, signed_targets(home, enrolment, organ), organ, number, files=(MANIFEST,))
     return manifest, load_weights(folder / WEIGHTS, manifest.tensors, sha256=manifest.weights_sha256)
+
+
+def newest_here(home: Home, organ: str) -> int | None:
+    """Return the highest number of the pulled releases of `organ`, None when none is here."""
+    folders = (home.releases / check_organ(organ)).glob("[0-9]*")
+    return max((int(folder.name) for folder in folders if folder.name.isdecimal()), default=None)
 
 
 class _Fetcher(FetcherInterface):

@@ -50,8 +50,10 @@ def enrol(session: Session, request: EnrolmentRequest, now: datetime | None = No
             site.public_key_pem, site.key_fingerprint = request.public_key_pem, fingerprint
             session.commit()
         session.refresh(site)
-    if site.key_fingerprint != fingerprint or site.state != ACTIVE or site.enrolled is None:
+    if site.key_fingerprint != fingerprint:
         raise Refused(f"This enrolment token was used already; {_ASK_AGAIN}.")
+    if site.state != ACTIVE or site.enrolled is None:
+        raise Refused(f"Site {site.name!r} is {site.state}; ask the central operator why.")
     return EnrolmentReply(site=site.name, enrolled=site.enrolled, key_fingerprint=fingerprint)
 
 
