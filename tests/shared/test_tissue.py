@@ -44,6 +44,11 @@ def test_mask_is_the_tissue(lamp: str) -> None:
     assert (mask == reduced(inside().astype(np.uint8) * 255, 4).astype(bool)).mean() > 0.96
 
 
+@pytest.mark.parametrize("lamp", LAMPS)
+def test_field_without_glass_is_tissue_throughout(lamp: str) -> None:
+    assert tissue_mask(lit_by(lamp)[150:450, 150:450]).mean() > 0.95
+
+
 def test_mask_leaves_out_brown_ink_and_gray_shadow() -> None:
     marked = h_and_e().copy()
     marked[5:60, 5:60] = (150, 110, 70)
@@ -143,6 +148,13 @@ def test_real_sections_are_accepted(folder: str) -> None:
     assert paths
     for path in paths:
         check_h_and_e(Slide(path))
+
+
+@needs_data
+@pytest.mark.real_data
+def test_pale_brain_without_glass_around_it_is_tissue() -> None:
+    middle = Slide(DATA / "mob" / "central" / "section_08.jpg").pixels[850:1350, 600:1300]
+    assert tissue_mask(reduced(middle, 4)).mean() > 0.9
 
 
 @needs_data

@@ -26,6 +26,7 @@ SAMPLE = 500_000  # tissue pixels that a slide is fitted on
 MIN_SAMPLE = 1_000  # fewer tissue pixels than this describe no stain
 MASK_SIDE = 640  # the tissue mask for the sample is about this many pixels wide
 LASSO = 0.01  # staintools' penalty on concentrations: what is this faint is background
+STACK_PIXELS = 8_000_000  # looked at when patches are given instead of a slide
 STRENGTH_PERCENTILE = 95
 MIN_ANGLE = 4.0  # degrees between the two stain vectors; less means one colour only
 VAHADANE_SAMPLE = 100_000
@@ -54,9 +55,7 @@ def fit_slide(pixels: Pixels, method: Method = "macenko", *, seed: int = 0) -> S
     Raises:
         BadInput: there is too little tissue, or it does not carry two stains.
     """
-    picture = pixels.reshape(-1, pixels.shape[-2], 3)
-    white = background_colour(picture[:: max(len(picture) // 2000, 1)])
-    sample = _tissue_sample(picture, white, np.random.default_rng(seed))
+    white, sample = _tissue_sample(_as_picture(pixels), np.random.default_rng(seed))
     # The extractors expect a picture lit by pure white, so the lamp is divided out first.
     lit = np.clip(np.rint(sample / white * 255.0), 0, 255).astype(np.uint8)
     matrix = _stain_matrix(lit[None], method)
@@ -100,11 +99,20 @@ def normalise(patches: Pixels, stain: SlideStain, reference: StainReference) -> 
     return result
 
 
-def _tissue_sample(picture: Pixels, white: npt.NDArray[np.float64], generator: np.random.Generator) -> Pixels:
-    """Return at most `SAMPLE` random pixels of the tissue, n x 3."""
+def _as_picture(pixels: Pixels) -> Pixels:
+    """Lay a stack of patches out as one tall picture; of a large stack, every so many."""
+    if pixels.ndim == 4:
+        pixels = pixels[:: -(-pixels.size // (3 * STACK_PIXELS))]
+    return pixels.reshape(-1, pixels.shape[-2], 3)
+
+
+def _tissue_sample(picture: Pixels, generator: np.random.Generator) -> tuple[npt.NDArray[np.float64], Pixels]:
+    """Return the colour of the glass and at most `SAMPLE` random pixels of the tissue, n x 3."""
     height, width = picture.shape[:2]
     factor = max(width // MASK_SIDE, 1)
-    cells = np.argwhere(tissue_mask(reduced(picture, factor), white)) * factor
+    small = reduced(picture, factor)
+    white = background_colour(small)
+    cells = np.argwhere(tissue_mask(small, white)) * factor
     available = len(cells) * factor * factor
     if available < MIN_SAMPLE:
         raise BadInput("There is hardly any tissue in the image; use an H&E image that shows tissue.")
@@ -112,7 +120,7 @@ def _tissue_sample(picture: Pixels, white: npt.NDArray[np.float64], generator: n
     # Edges of folds and bubbles that lie within the mask would pull the stain vectors away.
     chosen = cells[generator.integers(len(cells), size=count)] + generator.integers(factor, size=(count, 2))
     sample = picture[np.minimum(chosen[:, 0], height - 1), np.minimum(chosen[:, 1], width - 1)]
-    return sample[takes_stain(optical_density(sample, white))]
+    return white, sample[takes_stain(optical_density(sample, white))]
 
 
 def _stain_matrix(image: Pixels, method: Method) -> npt.NDArray[np.float32]:

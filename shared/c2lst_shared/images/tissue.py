@@ -15,8 +15,10 @@ from c2lst_shared.images.slide import STRIP_ROWS, Slide
 
 Pixels = npt.NDArray[np.uint8]
 
-NEUTRAL = 0.15  # (max - min) / max of a background pixel: glass is gray or slightly pink, never coloured
-MIN_BACKGROUND = 0.01  # fraction of the pixels that must be background before its colour is believed
+MIN_BRIGHTNESS = 0.88  # of a glass pixel, of the brightest ones
+MAX_TINT = 0.15  # (max - min) / max of a glass pixel: gray or slightly pink, never coloured
+FLAT_WINDOW, MAX_TEXTURE = 5, 0.01  # glass varies by less than 1 % over a few pixels, the palest tissue by more than 1.5 %
+MIN_GLASS = 0.005  # fraction of the pixels that must be glass before its colour is believed
 CHECK_SIDE = 1024  # pixels along the longer side of the image that `check_h_and_e` looks at
 BLACK, MAX_BLACK = 25, 0.3  # a pixel below this level is black; an H&E image has fewer of them than this fraction
 MIN_SPREAD = 12  # gray levels between channels that the most coloured 1 % of the pixels reach
@@ -31,23 +33,26 @@ DENSITY_BOUNDS = (0.06, 0.11)  # Otsu's threshold on optical density is kept wit
 def background_colour(rgb: Pixels) -> npt.NDArray[np.float64]:
     """Estimate what the slide's empty glass looks like: the white point of all optical densities.
 
-    The median of the bright, nearly neutral pixels; without enough of those (a field full of tissue) the brightness
-    of the brightest pixels, without a tint.
+    Glass is bright, nearly neutral and flat; the last is what tells it from pale tissue. In a field full of tissue there
+    is none, and the white point is the brightness of the brightest pixels, without a tint.
 
     Args:
-        rgb: any shape that ends in 3 channels.
+        rgb: height x width x 3, at low resolution.
 
     Returns:
         Red, green and blue between 1 and 255.
     """
-    pixels = rgb.reshape(-1, 3)[:: max(rgb.size // 3_000_000, 1)].astype(np.float64)
-    brightest = pixels.max(axis=1)
-    top = max(float(np.percentile(brightest, 99.5)), 1.0)
-    tint = (brightest - pixels.min(axis=1)) / np.maximum(brightest, 1.0)
-    glass = (pixels.mean(axis=1) >= 0.88 * np.percentile(pixels.mean(axis=1), 99.5)) & (tint <= NEUTRAL)
-    if glass.mean() < MIN_BACKGROUND:
-        return np.full(3, top)
-    return np.maximum(np.median(pixels[glass], axis=0), 1.0)
+    from scipy.ndimage import uniform_filter
+
+    brightness, strongest = rgb.mean(axis=-1, dtype=np.float32), rgb.max(axis=-1).astype(np.float32)
+    tint = (strongest - rgb.min(axis=-1)) / np.maximum(strongest, 1)
+    mean = uniform_filter(brightness, FLAT_WINDOW)
+    variance = np.maximum(uniform_filter(brightness**2, FLAT_WINDOW) - mean**2, 0)
+    bright = brightness >= MIN_BRIGHTNESS * np.percentile(brightness, 99.5)
+    glass = bright & (tint <= MAX_TINT) & (np.sqrt(variance) < MAX_TEXTURE * mean)
+    if glass.mean() < MIN_GLASS:
+        return np.full(3, max(float(np.percentile(strongest, 99.5)), 1.0))
+    return np.maximum(np.median(rgb[glass], axis=0).astype(np.float64), 1.0)
 
 
 def optical_density(rgb: Pixels, white: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
@@ -110,7 +115,7 @@ def tissue_fraction(patches: Pixels) -> npt.NDArray[np.float64]:
     Returns:
         N fractions between 0 and 1.
     """
-    white = background_colour(patches)
+    white = background_colour(patches.reshape(-1, patches.shape[2], 3))
     return np.array([tissue_mask(patch, white).mean() for patch in patches])
 
 
