@@ -52,12 +52,12 @@ def init(
 
     settings = _settings(home, passphrase_file)
     folders = settings.folders
-    if make_passphrase_file:
-        if passphrase_file is None:
-            raise typer.BadParameter("--make-passphrase-file needs --passphrase-file to say where.")
-        passphrase.make_passphrase_file(passphrase_file)
+    if make_passphrase_file and passphrase_file is None:
+        raise typer.BadParameter("--make-passphrase-file needs --passphrase-file to say where.")
     made = not (folders.metadata / "timestamp.json").exists()
     if made:
+        if make_passphrase_file and passphrase_file is not None:
+            passphrase.make_passphrase_file(passphrase_file)
         initialise.initialise(folders, _passphrase(settings, confirm=True)())
     migrated = migrate(settings)
     if made:

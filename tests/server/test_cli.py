@@ -58,6 +58,9 @@ def test_init_makes_a_home_and_says_so_once(
     assert "is initialised already; nothing was changed." in second
     assert first.splitlines()[-1] == second.splitlines()[-1]
     assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+    secret.unlink()
+    assert run(monkeypatch, *arguments) == 0
+    assert not secret.exists(), "a new passphrase would open no key"
 
 
 def test_init_without_passphrase_makes_nothing(

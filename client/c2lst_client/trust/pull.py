@@ -7,7 +7,7 @@ files are fetched here, into a folder beside the final place, which is renamed w
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from c2lst_client.trust.signed import signed_organs, signed_targets
 from c2lst_shared import atomic
 from c2lst_shared.errors import BadArtefact, BadInput
 from c2lst_shared.progress import Progress, Silent
-from c2lst_shared.release.manifest import MANIFEST, MAX_MANIFEST_BYTES, WEIGHTS, Manifest, parse_manifest
+from c2lst_shared.release.manifest import MANIFEST, MAX_MANIFEST_BYTES, SAMPLES, WEIGHTS, Manifest, parse_manifest
 from c2lst_shared.release.targets import FILES, check_organ, complete_numbers, served_path, target_path
 from c2lst_shared.release.weights import load_weights
 
@@ -65,7 +65,8 @@ def pull(
         folder = home.release(organ, number)
         if folder.exists():
             try:
-                return PulledRelease(_verify(folder, signed, organ, number), folder, downloaded=False)
+                _check_files(folder, signed, organ, number, FILES)
+                return PulledRelease(_read_manifest(folder, signed, organ, number), folder, downloaded=False)
             except BadArtefact:
                 pass  # damaged since it was pulled: fetched again below, and replaced only by a verified one
         return PulledRelease(_fetch(egress, folder, signed, organ, number, progress or Silent()), folder, downloaded=True)
@@ -82,7 +83,9 @@ def load_release(home: Home, organ: str, number: int) -> tuple[Manifest, dict[st
     folder = home.release(check_organ(organ), number)
     if not folder.is_dir():
         raise BadInput(f"{organ}/{number} is not here; run `c2lst-client pull --organ {organ} --release {number}`.")
-    manifest = _verify(folder, signed_targets(home, enrolment, organ), organ, number, files=(MANIFEST,))
+    signed = signed_targets(home, enrolment, organ)
+    _check_files(folder, signed, organ, number, (MANIFEST,))
+    manifest = _read_manifest(folder, signed, organ, number)
     return manifest, load_weights(folder / WEIGHTS, manifest.tensors, sha256=manifest.weights_sha256)
 
 
@@ -136,9 +139,10 @@ def _fetch(
     try:
         _check_space(part, sum(info.length for info in infos.values()))
         progress.start(f"pulling {organ}/{number} (kB)", sum(_kilobytes(info.length) for info in infos.values()))
-        for file, info in infos.items():
-            _fetch_file(egress, info, part / file, progress)
-        manifest = _verify(part, signed, organ, number)
+        _fetch_file(egress, infos[MANIFEST], part / MANIFEST, progress)
+        manifest = _read_manifest(part, signed, organ, number)  # a wrong one is refused before the weights are fetched
+        for file in (SAMPLES, WEIGHTS):
+            _fetch_file(egress, infos[file], part / file, progress)
         load_weights(part / WEIGHTS, manifest.tensors, sha256=manifest.weights_sha256)
         _put_in_place(part, folder)
     finally:
@@ -158,10 +162,8 @@ def _fetch_file(egress: Egress, info: TargetFile, path: Path, progress: Progress
             info.verify_length_and_hashes(file)
 
 
-def _verify(
-    folder: Path, signed: Mapping[str, TargetFile], organ: str, number: int, files: tuple[str, ...] = FILES
-) -> Manifest:
-    """Return the manifest in `folder` when `files` there are what was signed for this release."""
+def _check_files(folder: Path, signed: Mapping[str, TargetFile], organ: str, number: int, files: Iterable[str]) -> None:
+    """Check that `files` in `folder` are what was signed for this release."""
     for file in files:
         info = signed.get(target_path(organ, number, file))
         if info is None:
@@ -170,6 +172,10 @@ def _verify(
             raise BadArtefact(f"{folder / file} is missing; pull the release again.")
         with refusals(), (folder / file).open("rb") as content:
             info.verify_length_and_hashes(content)
+
+
+def _read_manifest(folder: Path, signed: Mapping[str, TargetFile], organ: str, number: int) -> Manifest:
+    """Return the manifest, whose bytes are verified, when it speaks of this release and of the weights signed for it."""
     manifest = parse_manifest((folder / MANIFEST).read_bytes())
     weights = signed[target_path(organ, number, WEIGHTS)]
     if (manifest.organ, manifest.number) != (organ, number):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from sqlalchemy import select
@@ -48,8 +49,7 @@ def publish(home: Home, session: Session, keyring: Keyring, run_id: str, *, orga
         try:
             repository.commit(new=files)
         except BaseException:
-            for path, file in files.items():
-                (home.targets / served_path(path, file.hashes["sha256"])).unlink(missing_ok=True)
+            _take_back(home, organ, files)
             raise
         session.commit()
     return manifest
@@ -131,6 +131,14 @@ def _place(home: Home, manifest: Manifest, run_id: str) -> dict[str, TargetFile]
         with atomic.replacing(home.targets / served_path(path, files[path].hashes["sha256"])) as temporary:
             shutil.copyfile(source, temporary)
     return files
+
+
+def _take_back(home: Home, organ: str, files: Mapping[str, TargetFile]) -> None:
+    """Remove files that were placed, unless they became visible at the last moment."""
+    visible = signed_targets(home, organ)
+    for path, file in files.items():
+        if path not in visible:
+            (home.targets / served_path(path, file.hashes["sha256"])).unlink(missing_ok=True)
 
 
 def _row(manifest: Manifest, run_id: str) -> Release:
