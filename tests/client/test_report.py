@@ -133,9 +133,24 @@ def test_weak_conditioning_is_called_no_evidence():
     assert "no evidence that the synthetic tissue follows the expression" in text
 
 
+def test_noise_in_place_of_tissue_is_called_out_whatever_the_correlation():
+    inputs = full_inputs()
+    noise = np.random.default_rng(0).integers(0, 256, inputs.pairs.real.shape, dtype=np.uint8)
+    pairs = replace(inputs.pairs, synthetic=noise)
+    page = Page(build_report(replace(bare_inputs(), pairs=pairs, conditioning=inputs.conditioning)))
+    assert "caution" in page.ids
+    assert "The synthetic patches do not look like tissue" in page.text
+    assert "the generator draws more nuclei" not in page.text
+
+
+def test_patches_that_resemble_tissue_raise_no_caution(page):
+    assert "caution" not in page.ids
+    assert "the generator draws more nuclei" in page.text
+
+
 def test_missing_parts_name_the_command_that_makes_them():
     text = Page(build_report(bare_inputs())).text
-    for step in ("adapt", "evaluate", "cotrain", "privacy", "report"):
+    for step in ("adapt", "evaluate", "cotrain", "report"):
         assert f"c2lst-client {step} --site 'north clinic'" in text
     assert "not measured yet" in text
 
@@ -191,8 +206,9 @@ def test_gene_outside_the_panel_is_refused():
 
 @pytest.mark.slow
 def test_large_slide_stays_below_six_megabytes():
-    inputs = full_inputs(spot_table(side=60), px=224)
-    assert len(build_report(inputs)) < 6 * MEGABYTE
+    inputs = full_inputs(spot_table(side=60), px=8)
+    shown = inputs.split.model_copy(update={"test": inputs.split.test[::9]})
+    assert len(build_report(replace(inputs, pairs=patch_pairs(shown, px=224)))) < 6 * MEGABYTE
 
 
 def wrong_rows(inputs):

@@ -6,13 +6,14 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from fakes.blobs import blob_patches
 from fakes.report_data import bare_inputs, cotrain_result, split_of, spot_table
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
 from c2lst_client.evaluate.results import Interval
-from c2lst_client.report import clusters, genes, tissue, words
+from c2lst_client.report import clusters, genes, likeness, tissue, words
 from c2lst_client.report.charts import printable
 from c2lst_client.report.gene_figures import spread
 from c2lst_client.report.inputs import SlideView
@@ -21,8 +22,8 @@ from c2lst_client.report.theme import themes
 MINUS, TIMES, NBSP = "\N{MINUS SIGN}", "\N{MULTIPLICATION SIGN}", "\N{NO-BREAK SPACE}"
 
 
-def decoded(uri):
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",", 1)[1]))))
+def decoded(uri, mode="RGB"):
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",", 1)[1]))).convert(mode), dtype=int)
 
 
 @pytest.mark.parametrize(
@@ -130,13 +131,34 @@ def test_genes_to_map_are_the_best_predicted_and_the_most_changed():
     assert min(results, key=lambda entry: entry.change).gene in names
 
 
+@pytest.mark.parametrize(
+    ("spoil", "fault"),
+    [
+        (lambda patches: np.random.default_rng(0).integers(0, 256, patches.shape, dtype=np.uint8), "as rough as real ones"),
+        (lambda patches: np.broadcast_to(patches.mean(axis=(1, 2), keepdims=True), patches.shape), "the texture of real ones"),
+        (lambda patches: patches - np.minimum(patches, 60), "of 255 levels off"),
+    ],
+    ids=["noise", "blur", "colour"],
+)
+def test_patches_that_cannot_be_tissue_are_told_from_real_ones(spoil, fault):
+    real = blob_patches(np.linspace(0, 1, 20), px=32, seed=1)
+    assert any(fault in found for found in likeness.compare(real, spoil(real)).faults)
+
+
+def test_other_patches_of_the_same_tissue_have_no_fault():
+    density = np.linspace(0, 1, 20)
+    found = likeness.compare(blob_patches(density, px=32, seed=1), blob_patches(density, px=32, seed=2))
+    assert found.faults == []
+    assert found.roughness == pytest.approx(1, abs=0.2)
+
+
 def test_spots_are_painted_in_their_colour_where_they_lie():
     spots = spot_table()
     extent = tissue.extent_of(spots)
-    picture = decoded(tissue.spot_map(spots, extent, np.array([0]), "#ff0000"))
+    picture = decoded(tissue.spot_map(spots, extent, np.array([0]), "#ff0000"), "RGBA")
     x, y = (spots.centres[0] - [extent.left, extent.top]) / [extent.width, extent.height]
     height, width = picture.shape[:2]
-    assert picture[round(y * height), round(x * width)].tolist() == [255, 0, 0, 255]
+    assert np.abs(picture[round(y * height), round(x * width)] - (255, 0, 0, 255)).max() < 8
     assert picture[2, 2, 3] == 0
 
 
@@ -152,7 +174,7 @@ def test_patch_survives_the_page_but_not_above_its_size():
     patch = np.full((224, 224, 3), (200, 120, 180), np.uint8)
     picture = decoded(tissue.patch_uri(patch))
     assert picture.shape == (128, 128, 3)
-    assert np.abs(picture.astype(int) - (200, 120, 180)).max() <= 3
+    assert np.abs(picture - (200, 120, 180)).max() <= 3
 
 
 @pytest.mark.parametrize(("width", "um_per_px", "text"), [(2000, 2.75, "1 mm"), (1000, 0.25, "50 µm"), (900, 2.5, "500 µm")])

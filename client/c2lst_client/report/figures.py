@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.floating]
 
 MOST_VECTOR_POINTS = 1500  # more points than this are drawn as one image inside the SVG
-CURVE_POINTS = 100
+CURVE_POINTS = 40
 GAP = 4 * "\N{NO-BREAK SPACE}"  # a browser would fold plain spaces in SVG text
 
 
@@ -126,6 +126,7 @@ def _draw_interval(axes: Axes, theme: Theme, row: int, label: str, estimate: Int
     place = axes.get_yaxis_transform()
     text = axes.annotate(label, (0, row), xycoords=place, xytext=(2, 8), textcoords="offset points", va="bottom", bbox=box)
     text.set_color(theme["ink"])
+    text.set_in_layout(False)  # a long label may run on over the margin
 
 
 def _finish_rows(axes: Axes, count: int) -> None:

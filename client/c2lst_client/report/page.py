@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from c2lst_client.report import clusters, figures, gene_figures, genes, tissue, words
+from c2lst_client.report import clusters, figures, gene_figures, genes, likeness, tissue, words
 from c2lst_client.report.inputs import TRUTH, PatchPairs, ReportInputs
 from c2lst_client.report.theme import CLUSTER_COLOURS, style_file
 from c2lst_shared import atomic
@@ -84,6 +84,7 @@ def _context(inputs: ReportInputs) -> dict[str, object]:
         "maps": _gene_maps(inputs, extent),
         "gradient": tissue.value_gradient(),
         "curve": figures.training_curve(inputs.adaptation_losses) if len(inputs.adaptation_losses) else None,
+        "likeness": likeness.compare(inputs.pairs.real, inputs.pairs.synthetic) if inputs.pairs else None,
         "longest_step": max((entry.seconds for entry in inputs.journal), default=0.0),
         **_group_part(inputs, extent),
         **_conditioning_part(inputs),

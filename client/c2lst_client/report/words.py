@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from c2lst_client.evaluate.results import ConditioningResult, CotrainResult, Interval
@@ -93,20 +93,21 @@ def conditioning_tone(result: ConditioningResult) -> Tone:
     return "good" if result.r.low > max(0.0, result.shuffled_r.high) else "unclear"
 
 
-def explain_conditioning(result: ConditioningResult) -> str:
-    """Return what the correlation means, against its control and its reference."""
-    control = (
-        f"When the expression vectors are shuffled between spots the correlation falls to {decimal(result.shuffled_r.value)}, "
-        "as it should when nothing connects the two. "
-    )
+def explain_conditioning(result: ConditioningResult, faults: Sequence[str] = ()) -> str:
+    """Return what the correlation means, against its control and its yardstick; `faults` of the patches come first."""
     if conditioning_tone(result) == "unclear":
         return (
             f"The correlation ({interval(result.r)}) is not clearly above that of shuffled conditions "
             f"({interval(result.shuffled_r)}): there is no evidence that the synthetic tissue follows the expression."
         )
+    meaning = (
+        "But the patches do not look like tissue, so what was counted as nuclei are merely dark pixels: the generator listens "
+        "to the expression and cannot draw yet. "
+        if faults
+        else "Where the genes of a spot belong to cell-dense tissue, the generator draws more nuclei. "
+    )
     return (
-        "Where the genes of a spot belong to cell-dense tissue, the generator draws more nuclei. "
-        + control
-        + f"A plain regression from the same genes to the same nuclear fraction reaches {decimal(result.ridge_r.value)}: "
-        "about what these genes say about nuclei at all, and so a yardstick for the generator."
+        meaning + "With the expression shuffled between spots, which is what no connection looks like, the correlation is "
+        f"{decimal(result.shuffled_r.value)}. A plain regression from the same genes to the same nuclear fraction reaches "
+        f"{decimal(result.ridge_r.value)}: about what these genes say about nuclei at all, so a yardstick for the generator."
     )
