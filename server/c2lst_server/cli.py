@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from c2lst_shared.errors import C2lstError
+from c2lst_shared.console import run as run_app
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -273,11 +273,7 @@ def remove_site(name: str, home: HomeOption = None) -> None:
 
 def main() -> None:
     """Run the command line; the exit code says which branch of the error tree was met."""
-    try:
-        app()
-    except C2lstError as error:
-        typer.echo(f"{type(error).__name__}: {error}", err=True)
-        sys.exit(error.exit_code)
+    run_app(app)
 
 
 def _settings(home: Path | None, passphrase_file: Path | None = None) -> Settings:

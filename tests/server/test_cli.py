@@ -67,7 +67,7 @@ def test_init_without_passphrase_makes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "init", "--home", str(tmp_path / "home")) == 2
-    assert capsys.readouterr().err.startswith("BadInput: The keys are encrypted: pass --passphrase-file")
+    assert capsys.readouterr().err.startswith("Error: The keys are encrypted: pass --passphrase-file")
     assert not (tmp_path / "home").exists()
 
 
@@ -123,7 +123,7 @@ def test_serve_refuses_to_be_overheard(
     at_home: Central, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "serve", "--host", "0.0.0.0") == 2
-    assert capsys.readouterr().err.startswith("BadInput: Others could read plain HTTP on 0.0.0.0")
+    assert capsys.readouterr().err.startswith("Error: Others could read plain HTTP on 0.0.0.0")
 
 
 @pytest.mark.parametrize("command", ["status", "releases list", "sites list", "serve", "renew"])
