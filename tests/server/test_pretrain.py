@@ -86,7 +86,7 @@ def test_finished_run_is_returned_as_it_is(tmp_path, images):
 
 def test_name_of_a_run_is_not_reused_for_other_settings(tmp_path, images):
     run(tmp_path, images)
-    with pytest.raises(BadInput, match="exists with another seed.*; give this one a new name with --run"):
+    with pytest.raises(BadInput, match=r"exists with another seed.*; give this one a new name with --run"):
         run(tmp_path, images, seed=1)
 
 
