@@ -25,7 +25,7 @@ MIN_SPREAD = 12  # gray levels between channels that the most coloured 1 % of th
 MIN_DENSE = 5e-4  # fraction of the image that must absorb light like tissue
 MAX_BLUE_TO_GREEN = 0.95  # haematoxylin absorbs half as much blue as green, eosin less; gray dirt absorbs them alike
 MAX_RED_TO_GREEN = 1.7  # haematoxylin absorbs about 1.3 times as much red as green, a blue sky twice as much
-MIN_STAINED = 0.55  # fraction of what absorbs that must look like H, E or a mixture; noise and landscapes reach 0.4
+MIN_STAINED = 0.5  # fraction of what absorbs that must look like H, E or a mixture; noise and landscapes reach 0.4
 SPECK = 64  # pixels of the low-resolution mask
 DENSITY_BOUNDS = (0.06, 0.11)  # Otsu's threshold on optical density is kept within: with no background it splits tissue
 
