@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-ROUGHEST = 2.0  # times the roughness of real patches; pure noise has three times and more
+ROUGHEST = 1.6  # times the roughness of real patches; patches in which noise hides the tissue have twice and more
 SMOOTHEST = 0.5
 MOST_PATCHES = 200  # compared; more change nothing and cost memory
 MOST_COLOUR = 30.0  # levels of 255

@@ -101,8 +101,8 @@ def explain_conditioning(result: ConditioningResult, faults: Sequence[str] = ())
             f"({interval(result.shuffled_r)}): there is no evidence that the synthetic tissue follows the expression."
         )
     meaning = (
-        "But the patches do not look like tissue, so what was counted as nuclei are merely dark pixels: the generator listens "
-        "to the expression and cannot draw yet. "
+        "The patches do not look like tissue yet, so what was counted as nuclei are merely dark pixels: the generator "
+        "listens to the expression but cannot draw. "
         if faults
         else "Where the genes of a spot belong to cell-dense tissue, the generator draws more nuclei. "
     )
