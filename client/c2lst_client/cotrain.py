@@ -27,7 +27,9 @@ from c2lst_shared.progress import Progress, Silent
 
 Floats = npt.NDArray[np.floating]
 
-REAL_SHARE = 0.5  # of each batch of an arm with real and synthetic pairs, whatever the ratio (docs/results.md compares)
+REAL_SHARE = (
+    0.5  # of each batch of an arm with real and synthetic pairs, whatever the ratio: all of the real spots stay in view
+)
 TRUTH = "truth"
 
 

@@ -18,9 +18,9 @@ from c2lst_shared.errors import C2lstError
 from c2lst_shared.presets import PredictorConfig
 
 STEM = 4  # pixel-unshuffle factor of the small CNN: 64 px become 16 x 16 places of 48 numbers, cheap on a CPU
-CHANNELS = (64, 128, 256)
-GROUP = 16  # channels per group of the norm
-DROPOUT = 0.5
+CHANNELS = (64, 128)
+GROUPS = 8  # of the norm
+PROGRAMMES = 4  # values that all genes are predicted from: a few tens of spots do not teach hundreds of genes one by one
 PREDICT_BATCH = 256
 
 
@@ -38,8 +38,8 @@ class SmallCnn(nn.Module):
     """A few strided convolutions whose features keep how strong and how uneven each pattern is in the patch.
 
     Expression depends on what kinds of tissue a patch holds and not on where they lie in it, so each stage is summed up by
-    the mean and the standard deviation of its channels over the patch. All stages count: the first ones see single nuclei,
-    the last ones layers.
+    the mean and the standard deviation of its channels over the patch. Genes go up and down together, so all of them are read
+    off a few values; with a free choice for each gene, a small site's spots would be learned by heart.
     """
 
     def __init__(self, genes: int) -> None:
@@ -50,8 +50,9 @@ class SmallCnn(nn.Module):
             _stage(widths[number], widths[number + 1], stride=2 if number else 1) for number in range(len(CHANNELS))
         )
         self.norm = nn.LayerNorm(2 * sum(CHANNELS))
-        self.dropout = nn.Dropout(DROPOUT)
-        self.head = _from_zero(nn.Linear(2 * sum(CHANNELS), genes))
+        self.programmes = nn.Linear(2 * sum(CHANNELS), PROGRAMMES)
+        nn.init.xavier_uniform_(self.programmes.weight)
+        self.head = _from_zero(nn.Linear(PROGRAMMES, genes))
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, 3, P, P] -> [B, G]."""
@@ -60,7 +61,7 @@ class SmallCnn(nn.Module):
         for stage in self.stages:
             x = stage(x)
             features.append(_texture(x))
-        z: Tensor = self.head(self.dropout(self.norm(torch.cat(features, dim=1))))
+        z: Tensor = self.head(self.programmes(self.norm(torch.cat(features, dim=1))))
         return z
 
 
@@ -82,9 +83,7 @@ class ResNet50(nn.Module):
 
 
 def _stage(before: int, after: int, *, stride: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(before, after, 3, stride, padding=1, bias=False), nn.GroupNorm(after // GROUP, after), nn.SiLU()
-    )
+    return nn.Sequential(nn.Conv2d(before, after, 3, stride, padding=1, bias=False), nn.GroupNorm(GROUPS, after), nn.SiLU())
 
 
 def _texture(x: Tensor) -> Tensor:
@@ -116,7 +115,7 @@ def fit_predictor(
         config: what to build and how to train it.
         genes: G.
         batches: gives one batch for each step.
-        seed: of the first weights and of dropout; the same seed and batches give the same predictor.
+        seed: of the first weights; the same seed and batches give the same predictor.
         device: where to train.
         on_step: called after each step; what it raises ends the training.
 
