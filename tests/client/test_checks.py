@@ -63,7 +63,7 @@ def test_spots_without_counts_are_left_out(tmp_path):
     counts[3] = 0
     spots = checked(found(tmp_path, counts=scipy.sparse.csr_matrix(counts)))
     assert SmallSite().barcodes[3] not in spots.barcodes
-    assert spots.notes[0] == "1 spots have no counts at all and are left out."
+    assert spots.notes[0] == "Left out for want of counts (at most 1% of the median): 1 spots."
 
 
 def test_nineteen_spots_are_too_few(tmp_path):

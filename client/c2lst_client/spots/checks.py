@@ -20,6 +20,7 @@ from c2lst_shared.errors import BadInput
 from c2lst_shared.images.slide import Slide
 
 MIN_SPOTS = 20
+MIN_LIBRARY = 0.01  # of the slide's median total count; mob has spots with 3 and 7 counts among a median of 27,000
 MAX_COUNT = 2**31 - 1  # what an int32 holds; more is no count of molecules
 MIN_ON_TISSUE = 0.5  # fraction of the spots; fewer means that positions and image do not belong together
 MASK_PX = 1000  # the tissue mask is made on an image of about this width
@@ -60,7 +61,7 @@ def checked(found: Found) -> SpotSet:
     counts = whole_counts(found.counts, found.count_barcodes, found.genes, found.counts_from)
     counts, genes = merged_genes(counts, found.genes, found.counts_from, notes)
     rows, places = _joined(found, notes)
-    rows, places = _not_empty(counts, rows, places, notes)
+    rows, places = _with_counts(counts, rows, places, notes)
     if len(rows) < MIN_SPOTS:
         raise BadInput(f"{found.counts_from} gives {len(rows)} usable spots and {MIN_SPOTS} are needed; use a larger section.")
     barcodes = [found.count_barcodes[row] for row in rows]
@@ -195,14 +196,15 @@ def _joined(found: Found, notes: list[str]) -> tuple[list[int], list[int]]:
     return rows, [place_of[found.count_barcodes[row]] for row in rows]
 
 
-def _not_empty(
+def _with_counts(
     counts: scipy.sparse.csr_matrix, rows: list[int], places: list[int], notes: list[str]
 ) -> tuple[list[int], list[int]]:
-    """Leave out spots without a single count: nothing can be learnt from them, and they have no library size."""
-    stored = np.diff(counts.indptr)
-    kept = [pair for pair in zip(rows, places, strict=True) if stored[pair[0]]]
+    """Leave out spots that hardly caught a transcript: normalised to the others' library size they are mere noise."""
+    libraries = np.asarray(counts[rows].sum(axis=1, dtype=np.float64)).ravel()
+    least = MIN_LIBRARY * float(np.median(libraries))
+    kept = [pair for pair, library in zip(zip(rows, places, strict=True), libraries, strict=True) if library > least]
     if len(kept) < len(rows):
-        notes.append(f"{len(rows) - len(kept)} spots have no counts at all and are left out.")
+        notes.append(f"Left out for want of counts (at most {MIN_LIBRARY:.0%} of the median): {len(rows) - len(kept)} spots.")
     return [row for row, _ in kept], [place for _, place in kept]
 
 
