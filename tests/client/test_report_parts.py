@@ -131,6 +131,28 @@ def test_genes_to_map_are_the_best_predicted_and_the_most_changed():
     assert min(results, key=lambda entry: entry.change).gene in names
 
 
+def gene_result(r, change):
+    return genes.GeneResult("G", 0, mae_before=1.0, mae_after=1 + change, r_before=r, r_after=r)
+
+
+def test_change_is_told_apart_for_genes_that_tissue_predicts_best():
+    results = [gene_result(r, change) for r, change in [(0.1, -0.2), (0.9, 0.3), (0.2, -0.1), (0.0, -0.3)]]
+    assert genes.change_by_predictability(results) == pytest.approx((0.3, -0.2))
+    assert genes.change_by_predictability(results[:1]) == pytest.approx((-0.2, -0.2))
+
+
+@pytest.mark.parametrize(
+    ("best", "others", "meaning"),
+    [
+        (0.05, -0.03, "more cautious rather than sharper"),
+        (-0.02, 0.01, "reaches the genes"),
+        (0.02, 0.01, "no gain to explain"),
+    ],
+)
+def test_gain_in_genes_that_tissue_hardly_predicts_is_not_sold_as_sharpness(best, others, meaning):
+    assert meaning in words.explain_genes(best, others)
+
+
 @pytest.mark.parametrize(
     ("spoil", "fault"),
     [

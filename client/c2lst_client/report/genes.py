@@ -84,6 +84,18 @@ def best_predicted(results: Sequence[GeneResult]) -> list[GeneResult]:
     return sorted(results, key=lambda result: -np.nan_to_num(result.r_after, nan=-2.0))
 
 
+def change_by_predictability(results: Sequence[GeneResult]) -> tuple[float, float]:
+    """Return the median change of error of the quarter of genes that tissue predicts best, and that of the others.
+
+    Genes are ranked by the mean of their two correlations, which favours neither arm.
+    """
+    ranked = sorted(results, key=lambda result: -np.nan_to_num((result.r_before + result.r_after) / 2, nan=-2.0))
+    best = -(-len(ranked) // 4)
+    parts = ([result.change for result in part] for part in (ranked[:best], ranked[best:] or ranked))
+    of_best, of_others = (float(np.median(part)) for part in parts)
+    return of_best, of_others
+
+
 def gene_table(results: Sequence[GeneResult]) -> list[tuple[str, list[GeneResult]]]:
     """Return the groups of genes for the table: best predicted, most improved, most worsened."""
     by_change = sorted(results, key=lambda result: result.change)

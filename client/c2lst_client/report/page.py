@@ -140,6 +140,7 @@ def _cotrain_part(inputs: ReportInputs) -> dict[str, object]:
         "forest": figures.forest(result.comparisons, result.primary),
         "gene_changes": gene_figures.gene_changes(per_gene),
         "gene_r": gene_figures.gene_correlations(per_gene),
+        "gene_parts": genes.change_by_predictability(per_gene),
         "gene_table": genes.gene_table(per_gene),
     }
 
