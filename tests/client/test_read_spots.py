@@ -149,7 +149,7 @@ def test_positions_of_another_image_are_refused(tmp_path):
 @pytest.mark.real_data
 def test_mouse_olfactory_bulb_is_read_with_its_scale():
     spots = read_spots(DATA / "mob" / "site")
-    assert (len(spots), len(spots.genes)) == (262, 16218)
+    assert (len(spots), len(spots.genes)) == (260, 16218)  # two of the 262 have next to no counts
     assert spots.um_per_px == pytest.approx(2.755, abs=0.02)
     first = spots.barcodes.index("X16.92x9.015")
     assert spots.centres[first].tolist() == [1153.70, 584.15]
@@ -161,7 +161,7 @@ def test_mouse_olfactory_bulb_is_read_with_its_scale():
 @pytest.mark.slow
 def test_breast_cancer_section_is_read_with_its_scale():
     spots = read_spots(DATA / "her2st" / "site")
-    assert (len(spots), len(spots.genes)) == (181, 15721)
+    assert (len(spots), len(spots.genes)) == (179, 15721)  # likewise
     assert spots.um_per_px == pytest.approx(0.69, abs=0.02)
     assert spots.centres[spots.barcodes.index("19x6")].tolist() == [5204.49, 1469.13]
     assert "2 without counts are left out" in spots.notes[0]
