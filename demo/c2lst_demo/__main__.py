@@ -47,8 +47,9 @@ def demo(
 
 def main() -> None:
     """Run the command line; the exit code says which branch of the error tree was met."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.default_int_handler)  # end like Ctrl-C: the command saves, the server stops
+    # All end like Ctrl-C: the command saves, the server stops. SIGINT too: a shell's background job starts with it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     run(app)
 
 

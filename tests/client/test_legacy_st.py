@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from c2lst_client.spots.checks import MIN_LIBRARY
 from c2lst_client.spots.read import read_spots
 from c2lst_shared.errors import BadInput
 
@@ -61,7 +62,8 @@ def test_any_table_reads_back_as_written(table, data, layout, corner):
         genes=genes,
         barcodes=[whole.barcodes[place] for place in order],
     )
-    with_counts = [row for row in range(len(order)) if any(counts[row])]
+    totals = table.sum(axis=1)
+    with_counts = [row for row in range(len(order)) if totals[row] > MIN_LIBRARY * np.median(totals)]
     with tempfile.TemporaryDirectory() as folder:
         site.write_legacy(Path(folder), layout, corner=corner)
         if len(with_counts) < 20:

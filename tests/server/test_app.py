@@ -149,8 +149,10 @@ def test_endless_request_is_cut_off(http: httpx.Client, chunked: bool) -> None:
 
 
 def test_trouble_of_the_server_is_told_to_its_log_only(
-    template: Central, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    template: Central, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # a server that was started with uvicorn's own log settings earlier in this process has cut this off from the root
+    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)
     central = template.copy(tmp_path / "central")
     central.served("manifest.json").write_bytes(b"{}")
     with serving(central), caplog.at_level(logging.ERROR, "uvicorn.error"):
