@@ -77,5 +77,5 @@ def test_story_stopped_then_told_to_its_end_then_told_again(tmp_path: Path) -> N
     code, again = run_demo(*arguments)
     assert code == 0, again
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*.safetensors")} == made
-    assert "c2lst-server publish" not in again
-    assert "c2lst-client enroll" not in again
+    assert "$ c2lst-server publish" not in again
+    assert "$ c2lst-client enroll" not in again

@@ -151,8 +151,11 @@ def test_endless_request_is_cut_off(http: httpx.Client, chunked: bool) -> None:
 def test_trouble_of_the_server_is_told_to_its_log_only(
     template: Central, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # a server that was started with uvicorn's own log settings earlier in this process has cut this off from the root
-    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)
+    # listened to directly: log settings that another server left in this process may cut it off from the root
+    log = logging.getLogger("uvicorn.error")
+    monkeypatch.setattr(log, "disabled", False)
+    monkeypatch.setattr(log, "handlers", [*log.handlers, caplog.handler])
+    monkeypatch.setattr(log, "propagate", False)
     central = template.copy(tmp_path / "central")
     central.served("manifest.json").write_bytes(b"{}")
     with serving(central), caplog.at_level(logging.ERROR, "uvicorn.error"):
