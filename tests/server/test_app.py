@@ -153,6 +153,7 @@ def test_trouble_of_the_server_is_told_to_its_log_only(
 ) -> None:
     # listened to directly: log settings that another server left in this process may cut it off from the root
     log = logging.getLogger("uvicorn.error")
+    monkeypatch.setattr(logging.root.manager, "disable", 0)
     monkeypatch.setattr(log, "disabled", False)
     monkeypatch.setattr(log, "handlers", [*log.handlers, caplog.handler])
     monkeypatch.setattr(log, "propagate", False)
