@@ -280,7 +280,7 @@ def _journey(home: Path | None, site: str) -> Iterator[Journey]:
     from c2lst_shared.progress import console_progress
     from c2lst_shared.stopping import stop_on_signal
 
-    with console_progress() as progress, stop_on_signal() as stop:
+    with opened.exclusively(), console_progress() as progress, stop_on_signal() as stop:
         yield Journey(settings, opened, progress=progress, stop=stop)
 
 

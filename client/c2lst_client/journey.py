@@ -31,7 +31,7 @@ from c2lst_client.spots.prepare import PreparedSpots, prepare_spots
 from c2lst_client.synthesise import ExpressionMode, synthesise, write_pairs
 from c2lst_client.trust.pull import load_release, newest_here, pull
 from c2lst_shared import atomic, journal
-from c2lst_shared.checkpoint import fingerprint
+from c2lst_shared.canonical import fingerprint
 from c2lst_shared.diffusion.hardware import best_device
 from c2lst_shared.errors import BadInput, Interrupted
 from c2lst_shared.presets import SamplingConfig
@@ -141,22 +141,27 @@ class Journey:
                 progress=self._progress,
                 stop=self._stop,
             )
-            stored = _stored(path, made_from, ConditioningResult)
-            return stored or _store(path, made_from, _measure(adapted, pairs, sampling))
+            earlier = _read(path, ConditioningResult)
+            if earlier is not None and earlier.made_from == made_from:
+                return earlier
+            return _store(path, made_from, _measure(adapted, pairs, sampling))
 
     def cotrain(self, *, seeds: int | None = None) -> CotrainResult:
-        """Train the predictor's arms on the real and the synthetic pairs and compare them on the held-out spots."""
+        """Train the predictor's arms on the real and the synthetic pairs and compare them on the held-out spots.
+
+        Args:
+            seeds: repeats of each arm; None keeps those of the result that is there, or else what the release suggests.
+        """
         adapted = self.adapted()
         pairs = PairSet.open(self.site.synthetic) if adapted.made(self.site.synthetic) else self.synthesise(SampleOptions())
-        config = adapted.release.manifest.defaults.predictor
-        if seeds is not None:
-            config = config.model_copy(update={"seeds": seeds})
-        made_from = fingerprint(adapted.adaptation.record, pairs.fingerprint, config)
         path = self.site.cotrain / RESULT
+        earlier = _read(path, CotrainResult)
+        config = adapted.release.manifest.defaults.predictor
+        config = config.model_copy(update={"seeds": seeds or (earlier.seeds if earlier else config.seeds)})
+        made_from = fingerprint(adapted.adaptation.record, pairs.fingerprint, config)
         with journal.recorded("cotrain", self.site.folder, belongs_to=made_from):
-            stored = _stored(path, made_from, CotrainResult)
-            if stored is not None:
-                return stored
+            if earlier is not None and earlier.made_from == made_from:
+                return earlier
             train_rows, test_rows = adapted.rows
             result, predictions = cotrain(
                 adapted.pairs(train_rows),
@@ -179,10 +184,8 @@ class Journey:
     def report(self) -> Path:
         """Write the report on what was made, after making what is missing."""
         adapted = self.adapted()
-        if adapted.made(self.site.conditioning) and (self.site.conditioning / RESULT).exists():
-            conditioning = ConditioningResult.model_validate_json((self.site.conditioning / RESULT).read_bytes())
-        else:
-            conditioning = self.evaluate(SampleOptions())
+        measured = _read(self.site.conditioning / RESULT, ConditioningResult)
+        conditioning = measured if measured and adapted.made(self.site.conditioning) else self.evaluate(SampleOptions())
         cotrained = self.cotrain()
         with journal.recorded("report", self.site.folder):
             write_report(self.site.report, collect(self.site, adapted, conditioning, cotrained))
@@ -244,13 +247,12 @@ def _measure(adapted: Adapted, pairs: PairSet, sampling: SamplingConfig) -> Cond
     )
 
 
-def _stored(path: Path, made_from: str, kind: type[Outcome]) -> Outcome | None:
-    """The result at `path` if it was made from the same; a file of an older form counts as missing and is made again."""
+def _read(path: Path, kind: type[Outcome]) -> Outcome | None:
+    """The result at `path`; a file of an older form counts as missing and is made again."""
     try:
-        stored = kind.model_validate_json(path.read_bytes())
+        return kind.model_validate_json(path.read_bytes())
     except (OSError, ValueError):
         return None
-    return stored if stored.made_from == made_from else None
 
 
 def _store(path: Path, made_from: str, result: Outcome) -> Outcome:

@@ -6,6 +6,8 @@ sites/NAME/  site.json  spots/  adapter/  synthetic/  conditioning/  cotrain/  r
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -15,6 +17,7 @@ from pydantic import Field
 from c2lst_client.home import Home
 from c2lst_client.spots.records import Record
 from c2lst_client.spots.spotset import SpotSet
+from c2lst_shared import locking
 from c2lst_shared.errors import BadInput
 from c2lst_shared.release.manifest import Organ
 
@@ -73,6 +76,17 @@ class Site:
     def report(self) -> Path:
         """The report."""
         return self.folder / "report.html"
+
+    @contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Let no other process work on this site meanwhile.
+
+        Raises:
+            Busy: another one does.
+        """
+        message = f"Another c2lst command is working on site {self.name}; wait until it is done, or stop it."
+        with locking.locked(self.folder / ".lock", message):
+            yield
 
     def read_spots(self) -> SpotSet:
         """Read the site's spots from where the user said they are.

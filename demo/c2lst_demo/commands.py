@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import shlex
@@ -15,7 +16,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from pydantic import TypeAdapter
 from rich.console import Console
@@ -26,6 +27,7 @@ from c2lst_shared.errors import BadInput, C2lstError, Interrupted, TransferFaile
 HOST = "127.0.0.1"
 STARTUP_SECONDS = 90.0  # a slow machine needs a while to import everything
 SHUTDOWN_SECONDS = 15.0
+PR_SET_PDEATHSIG = 1  # of prctl(2): the signal that a process gets when its parent ends
 Answer = TypeVar("Answer")
 
 
@@ -53,7 +55,7 @@ class Commands:
         """
         shown = shlex.join(words)
         self._console.print(f"\n[bold]$ {escape(shown)}[/bold]", highlight=False, soft_wrap=True)
-        code = _wait(subprocess.Popen(_resolved(words), env=self._environment, stdin=subprocess.DEVNULL, process_group=0))
+        code = _wait(self._start(words))
         if code == Interrupted.exit_code:
             raise Interrupted("Stopped.")
         if code != 0:
@@ -88,19 +90,23 @@ class Commands:
             f"\n[bold]$ {shlex.join(words)} &[/bold]   [dim](its log: {log})[/dim]", highlight=False, soft_wrap=True
         )
         with log.open("ab") as output:
-            server = subprocess.Popen(
-                _resolved(words),
-                env=self._environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                process_group=0,
-            )
+            server = self._start(words, output)
         try:
             _wait_until_healthy(server, port, log)
             yield
         finally:
             _end(server)
+
+    def _start(self, words: tuple[str, ...], output: BinaryIO | None = None) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            _resolved(words),
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output and subprocess.STDOUT,
+            process_group=0,
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # the demo has one thread
+        )
 
 
 def free_port() -> int:
@@ -125,6 +131,11 @@ def check_port(port: int) -> None:
             raise BadInput(
                 f"Port {port}, which this demo's site knows its server by, is in use; end the program that uses it."
             ) from None
+
+
+def _end_with_parent() -> None:
+    """Ask for SIGTERM when the demo is killed: the next one needs the server's port and the runs' locks."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _resolved(words: tuple[str, ...]) -> list[str]:

@@ -6,23 +6,14 @@ run never continues from something else.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from c2lst_shared import atomic
 from c2lst_shared.errors import BadArtefact
-
-
-def fingerprint(*parts: BaseModel | dict[str, object] | str | int) -> str:
-    """SHA-256 over the parts' canonical JSON."""
-    plain = [part.model_dump(mode="json") if isinstance(part, BaseModel) else part for part in parts]
-    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def save(path: Path, tensors: dict[str, torch.Tensor], *, belongs_to: str) -> None:

@@ -6,6 +6,7 @@
     ├── BadInput           2  what the caller gave (file, table, option) cannot be used: change it and run again
     ├── BadArtefact        3  a release, adapter or stored file is not what was signed or written: do not use it
     ├── TransferFailed     4  the network or the other side failed: run again, nothing is lost
+    ├── Busy               5  another c2lst process works on the same folder: wait for it, or stop it
     └── Interrupted      130  stopped by a signal after saving: the same command resumes
 
 A message is one sentence that says what is wrong, with the offending value, and what to do next.
@@ -36,6 +37,12 @@ class TransferFailed(C2lstError):
     """The network or the other side failed; nothing on this side changed."""
 
     exit_code = 4
+
+
+class Busy(C2lstError):
+    """Another process of c2lst works on the same folder; nothing was changed."""
+
+    exit_code = 5
 
 
 class Interrupted(C2lstError):

@@ -71,6 +71,7 @@ class TrainingConfig(Config):
     ema_decay: Fraction = 0.999
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     condition_dropout: Fraction = 0.0
+    condition_noise: Annotated[float, Field(ge=0)] = 0.0  # SD of Gaussian noise on each value of the condition
     checkpoint_every: Positive = 250
     sample_every: Positive = 500
 

@@ -1,10 +1,8 @@
 """Prepared spots show the slide in the release's colours; once made they are found, and other settings are refused."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
+from fakes.real_data import DATA, needs_data
 from fakes.small_site import SmallSite, h_and_e
 
 from c2lst_client.spots.panel import fit_panel
@@ -16,7 +14,6 @@ from c2lst_shared.images.stain import fit_slide, reference_from
 from c2lst_shared.presets import get_preset
 from c2lst_shared.release.manifest import StainReference
 
-DATA = Path(os.environ.get("C2LST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 BACKBONE = get_preset("tiny").backbone
 PALE = StainReference(method="macenko", matrix=((0.55, 0.76, 0.34), (0.10, 0.92, 0.37)), max_concentration=(1.2, 0.5))
 
@@ -168,7 +165,7 @@ def test_panel_and_split_are_the_same_from_read_and_from_prepared_spots(spots, t
     assert fit_panel(result, train, 6) == fit_panel(spots, train, 6)
 
 
-@pytest.mark.skipif(not DATA.is_dir(), reason=f"no real tissue at {DATA}; set C2LST_DATA")
+@needs_data
 @pytest.mark.real_data
 @pytest.mark.slow
 def test_expression_of_a_real_section_follows_its_nuclei(tmp_path):

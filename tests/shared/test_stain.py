@@ -1,12 +1,10 @@
 """Stain normalisation does what staintools does, once per slide, and leaves glass white under any lamp."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 import spams
 import staintools
+from fakes.real_data import DATA, needs_data
 from fakes.small_site import EOSIN, HAEMATOXYLIN, h_and_e
 
 from c2lst_shared.errors import BadInput
@@ -16,8 +14,6 @@ from c2lst_shared.images.stain import SlideStain, fit_slide, normalise, referenc
 from c2lst_shared.images.tiling import tile_positions
 from c2lst_shared.release.manifest import StainReference
 
-DATA = Path(os.environ.get("C2LST_DATA", Path(__file__).parents[3] / "shared" / "data"))
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no real tissue at {DATA}; set C2LST_DATA")
 METHODS = ["macenko", "vahadane"]
 REFERENCE = StainReference(method="macenko", matrix=((0.62, 0.72, 0.31), (0.15, 0.95, 0.28)), max_concentration=(1.4, 0.7))
 

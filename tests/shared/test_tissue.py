@@ -1,10 +1,10 @@
 """Tissue is told from glass, and H&E from what is not, whatever the lamp."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes.real_data import DATA, needs_data
 from fakes.small_site import h_and_e
 from PIL import Image
 
@@ -12,8 +12,6 @@ from c2lst_shared.errors import BadInput
 from c2lst_shared.images.slide import Slide
 from c2lst_shared.images.tissue import background_colour, check_h_and_e, reduced, tissue_fraction, tissue_mask
 
-DATA = Path(os.environ.get("C2LST_DATA", Path(__file__).parents[3] / "shared" / "data"))
-needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no real tissue at {DATA}; set C2LST_DATA")
 LAMPS = {"white": (1.0, 1.0, 1.0), "dim": (0.7, 0.7, 0.7), "pink": (0.98, 0.88, 0.94), "yellow": (0.97, 0.95, 0.86)}
 
 

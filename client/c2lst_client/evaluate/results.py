@@ -89,6 +89,11 @@ class CotrainResult(StepResult):
     verdict: str  # two or three sentences with the interval
     method: str = ""  # how arms were trained and intervals made, in sentences
 
+    @property
+    def seeds(self) -> int:
+        """Repeats of each arm that is trained."""
+        return max(len(arm.seeds) for arm in self.arms)
+
 
 class ConditioningResult(StepResult):
     """Does the synthetic tissue follow the expression? Nuclear fraction of real and generated patches, held-out spots."""

@@ -22,8 +22,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
-from c2lst_client.spots.records import canonical_json
 from c2lst_shared import atomic
+from c2lst_shared.canonical import canonical_json
 from c2lst_shared.errors import BadArtefact, BadInput
 
 if TYPE_CHECKING:

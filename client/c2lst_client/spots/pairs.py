@@ -19,7 +19,7 @@ import scipy.sparse
 
 from c2lst_client.spots import pair_files
 from c2lst_client.spots.pair_files import DONE, EXPRESSION, IMG, PATCHES, SPATIAL, Known, Matrix
-from c2lst_client.spots.records import canonical_json
+from c2lst_shared.canonical import canonical_json
 from c2lst_shared.errors import BadArtefact, BadInput
 
 if TYPE_CHECKING:

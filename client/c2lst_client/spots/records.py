@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from c2lst_shared import atomic
+from c2lst_shared.canonical import fingerprint
 from c2lst_shared.errors import BadArtefact, BadInput
-
-
-def canonical_json(content: object) -> str:
-    """Return the one JSON text of `content`: sorted keys, no spaces, no NaN."""
-    return json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 class Record(BaseModel):
@@ -25,8 +19,8 @@ class Record(BaseModel):
 
     @property
     def fingerprint(self) -> str:
-        """The SHA-256 of the record's canonical JSON: equal for equal content, whatever wrote it."""
-        return hashlib.sha256(canonical_json(self.model_dump(mode="json")).encode()).hexdigest()
+        """Equal for equal content, whatever wrote it."""
+        return fingerprint(self)
 
     def save(self, path: Path) -> None:
         """Write the record to `path` atomically."""

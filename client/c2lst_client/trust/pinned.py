@@ -6,13 +6,13 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from filelock import FileLock, Timeout
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from c2lst_client.audit import AuditLog
 from c2lst_client.egress import Egress
 from c2lst_client.home import Home
-from c2lst_shared.errors import BadArtefact, BadInput, TransferFailed
+from c2lst_shared import locking
+from c2lst_shared.errors import BadArtefact, BadInput
 from c2lst_shared.release.manifest import Sha256
 from c2lst_shared.wire import SiteName
 
@@ -67,13 +67,8 @@ def locked(home: Home) -> Iterator[None]:
     """Let no other process change trust or releases meanwhile.
 
     Raises:
-        TransferFailed: another one is at it.
+        Busy: another one is at it.
     """
-    home.trust_lock.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(home.trust_lock, timeout=0):
-            yield
-    except Timeout as error:
-        raise TransferFailed(
-            f"Another c2lst command is enrolling or pulling in {home.path}; run again when it is done."
-        ) from error
+    message = f"Another c2lst command is enrolling or pulling in {home.path}; run again when it is done."
+    with locking.locked(home.trust_lock, message, wait=0):
+        yield

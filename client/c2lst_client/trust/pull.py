@@ -54,7 +54,8 @@ def pull(
     Raises:
         BadInput: the site is not enrolled, there is no such release, or the disk is full.
         BadArtefact: something is not what was signed; no release was changed.
-        TransferFailed: the server cannot be reached, or another pull is going on.
+        TransferFailed: the server cannot be reached.
+        Busy: another pull is going on.
     """
     check_organ(organ)
     enrolment = load_enrolment(home)

@@ -11,7 +11,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
-from filelock import FileLock, Timeout
 from securesystemslib.signer import CryptoSigner
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import (
@@ -30,8 +29,8 @@ from tuf.api.metadata import (
 from c2lst_server.home import Home
 from c2lst_server.publishing.check import check_as_client
 from c2lst_server.publishing.keys import POLICY, Keyring
-from c2lst_shared import atomic
-from c2lst_shared.errors import BadArtefact, C2lstError
+from c2lst_shared import atomic, locking
+from c2lst_shared.errors import BadArtefact
 from c2lst_shared.release.targets import TOP_LEVEL_ROLES, organ_pattern
 
 LIFETIME = {
@@ -191,11 +190,9 @@ def editing(home: Home, keyring: Keyring, now: datetime | None = None) -> Iterat
 
     Raises:
         BadInput: the home is not initialised.
-        C2lstError: another process holds the lock for a minute.
+        Busy: another process holds the lock for a minute.
     """
     home.check_initialised()
-    try:
-        with FileLock(home.publishing_lock, timeout=LOCK_SECONDS):
-            yield Repository(home, keyring, now or datetime.now(UTC))
-    except Timeout as error:
-        raise C2lstError(f"Another process has been changing {home.metadata} for {LOCK_SECONDS} s; try again later.") from error
+    message = f"Another process has been changing {home.metadata} for {LOCK_SECONDS} s; try again later."
+    with locking.locked(home.publishing_lock, message, wait=LOCK_SECONDS):
+        yield Repository(home, keyring, now or datetime.now(UTC))

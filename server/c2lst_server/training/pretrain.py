@@ -17,7 +17,8 @@ from c2lst_server.home import Home
 from c2lst_server.runs import RUN, SAMPLES_FOLDER, RunRecord, load_run, save_run
 from c2lst_server.training.corpus import Corpus, build_corpus
 from c2lst_server.training.pictures import save_curve, save_grid
-from c2lst_shared import atomic, checkpoint, journal
+from c2lst_shared import atomic, checkpoint, journal, locking
+from c2lst_shared.canonical import fingerprint
 from c2lst_shared.diffusion.augment import StoredBatches
 from c2lst_shared.diffusion.backbone import Backbone, build_backbone
 from c2lst_shared.diffusion.hardware import best_device
@@ -70,23 +71,25 @@ def train(
 
     Raises:
         BadInput: the images cannot be used, or the run exists with other settings.
+        Busy: another process works on this run.
         Interrupted: stopped by `stop`; the same call resumes.
     """
     progress = progress or Silent()
     folder = home.run(run_id)
-    with journal.recorded("corpus", folder):
-        corpus = build_corpus(
-            images,
-            folder / "corpus",
-            backbone=preset.backbone,
-            um_per_px=um_per_px,
-            overlap=overlap,
-            min_tissue=min_tissue,
-            seed=seed,
-            progress=progress,
-        )
-    pretraining = _Pretraining(home, organ, corpus, preset, run_id, seed)
-    return pretraining.record if corpus_only else pretraining.run(progress, stop)
+    with locking.locked(folder / ".lock", f"Another process works on run {run_id!r}; wait until it is done, or stop it."):
+        with journal.recorded("corpus", folder):
+            corpus = build_corpus(
+                images,
+                folder / "corpus",
+                backbone=preset.backbone,
+                um_per_px=um_per_px,
+                overlap=overlap,
+                min_tissue=min_tissue,
+                seed=seed,
+                progress=progress,
+            )
+        pretraining = _Pretraining(home, organ, corpus, preset, run_id, seed)
+        return pretraining.record if corpus_only else pretraining.run(progress, stop)
 
 
 class _Pretraining:
@@ -97,7 +100,7 @@ class _Pretraining:
         self.folder = home.run(run_id)
         self.preset = preset
         self.corpus = corpus
-        self.belongs_to = checkpoint.fingerprint(
+        self.belongs_to = fingerprint(
             preset.backbone, preset.diffusion, preset.pretraining, organ, seed, corpus.record.fingerprint
         )
         self.record = RunRecord(

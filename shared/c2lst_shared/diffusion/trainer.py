@@ -126,7 +126,8 @@ class Trainer:
     def validation_loss(self, batches: Batches, *, size: int, count: int) -> float:
         """Mean loss over `count` batches of `size`, on the same draws at every call, so that values can be compared."""
         losses = [
-            float(self._loss(batches, size, torch.Generator().manual_seed(draw), dropout=0.0).mean()) for draw in range(count)
+            float(self._loss(batches, size, torch.Generator().manual_seed(draw), dropout=0.0, blur=0.0).mean())
+            for draw in range(count)
         ]
         return sum(losses) / len(losses)
 
@@ -137,9 +138,8 @@ class Trainer:
         generator = torch.Generator().manual_seed((self._seed * 1_000_003 + self.step) % 2**63)
         total = 0.0
         for _ in range(config.accumulation):
-            loss = (
-                self._loss(self._batches, config.micro_batch, generator, config.condition_dropout).mean() / config.accumulation
-            )
+            losses = self._loss(self._batches, config.micro_batch, generator, config.condition_dropout, config.condition_noise)
+            loss = losses.mean() / config.accumulation
             loss.backward()
             total += loss.item()
         nn.utils.clip_grad_norm_(self._parameters, config.clip_norm)
@@ -150,7 +150,7 @@ class Trainer:
             raise C2lstError(f"Training diverged at step {self.step} (the loss is {total}); lower the learning rate.")
         return total
 
-    def _loss(self, batches: Batches, size: int, generator: torch.Generator, dropout: float) -> Tensor:
+    def _loss(self, batches: Batches, size: int, generator: torch.Generator, dropout: float, blur: float) -> Tensor:
         """Loss per sample [B] on a fresh batch."""
         images, condition = batches(size, generator)
         t = torch.randint(self._schedule.config.train_steps, (size,), generator=generator).to(self.device)
@@ -162,6 +162,8 @@ class Trainer:
                 prediction = self.network(x, t)
             else:
                 keep = (torch.rand(size, generator=generator) >= dropout).to(self.device)
+                if blur:  # the same as a ridge penalty (Bishop 1995): trust what many values say together
+                    condition = condition + blur * torch.randn(condition.shape, generator=generator)
                 prediction = self.network(x, t, condition.to(self.device), keep)
         return self._schedule.loss(prediction, images, noise, t)
 

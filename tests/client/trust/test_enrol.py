@@ -20,7 +20,7 @@ from c2lst_client.home import Home
 from c2lst_client.trust.enrol import enrol
 from c2lst_client.trust.pinned import load_enrolment, locked, read_pinned_root
 from c2lst_server.sites.registry import list_sites
-from c2lst_shared.errors import BadArtefact, BadInput, TransferFailed
+from c2lst_shared.errors import BadArtefact, BadInput, Busy, TransferFailed
 
 
 def changed(path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
@@ -193,7 +193,7 @@ def test_answer_that_was_lost_is_asked_for_again(central: Central, enrolled: Hom
 
 
 def test_enrolment_waits_for_nobody(central: Central, home: Home, tmp_path: Path) -> None:
-    with locked(home), pytest.raises(TransferFailed, match="Another c2lst command"):
+    with locked(home), pytest.raises(Busy, match="Another c2lst command"):
         enrol(home, central.invite(tmp_path / "file.json"))
 
 

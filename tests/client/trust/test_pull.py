@@ -21,7 +21,7 @@ from c2lst_client.trust.pinned import locked
 from c2lst_client.trust.pull import load_release, newest_here, pull
 from c2lst_server.publishing.refresh import renew_targets
 from c2lst_server.publishing.repository import sign
-from c2lst_shared.errors import BadArtefact, BadInput, TransferFailed
+from c2lst_shared.errors import BadArtefact, BadInput, Busy, TransferFailed
 from c2lst_shared.release.manifest import MANIFEST, SAMPLES, WEIGHTS, Manifest, TensorSpec, parse_manifest
 from c2lst_shared.release.weights import describe_tensors, save_weights, sha256_of
 
@@ -139,7 +139,7 @@ def test_release_that_was_not_pulled_is_not_loaded(central: Central, enrolled: H
 
 
 def test_two_pulls_at_once_do_not_mix(central: Central, enrolled: Home) -> None:
-    with locked(enrolled), pytest.raises(TransferFailed, match="Another c2lst command is enrolling or pulling"):
+    with locked(enrolled), pytest.raises(Busy, match="Another c2lst command is enrolling or pulling"):
         pull(enrolled, "mob")
 
 

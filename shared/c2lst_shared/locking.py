@@ -1,0 +1,33 @@
+"""One process at a time in a folder: two that write the same run or site would spoil each other's work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from c2lst_shared.errors import Busy
+
+WAIT_SECONDS = 5.0  # a process that was told to stop needs a moment to save
+
+
+@contextmanager
+def locked(path: Path, message: str, *, wait: float = WAIT_SECONDS) -> Iterator[None]:
+    """Hold the lock file `path` for the body; the system releases it when the process ends, however it ends.
+
+    Args:
+        path: of the lock file; its folder is made when missing.
+        message: what the user is told when another process holds it.
+        wait: seconds to wait for the other process.
+
+    Raises:
+        Busy: another process holds it for longer than that.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(path, timeout=wait):
+            yield
+    except Timeout:
+        raise Busy(message) from None
