@@ -155,7 +155,7 @@ def load_adaptation(folder: Path) -> Adaptation:
     if (panel.fingerprint, split.fingerprint) != (record.panel, record.split):
         raise BadArtefact(f"The files in {folder} do not belong together; run `c2lst-client adapt --overwrite`.")
     try:
-        adapter = Adapter.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        adapter = Adapter.from_pretrained(folder, local_files_only=True, use_safetensors=True, low_cpu_mem_usage=False)
         losses = json.loads((folder / LOSSES).read_text())
     except (OSError, ValueError, RuntimeError) as error:
         raise BadArtefact(f"The adapter in {folder} is damaged ({error}); run `c2lst-client adapt --overwrite`.") from None

@@ -6,8 +6,9 @@ release manifest, `AdapterConfig` with the adapter. Nothing here imports torch, 
 Sources: C2L-ST for the `paper` figures (64 channels, four scales x(1,2,4,8), 1000 steps, noise prediction, min-SNR gamma 5,
 AdamW, EMA 0.999, batch 256 as micro-batch x 4, 200 k steps; adaptation 10 k steps of 32 x 8, warm-up over 3 %). Image size
 and learning rates are not legible in our copy of the paper: `paper` uses 128 px and 1e-4, the usual choice for DDPMs of
-this size. `tiny` and `small` use v-prediction, with which short training already gives a working condition
-(docs/results.md has the comparison).
+this size. `tiny` and `small` use v-prediction, with which short training already gives a working condition, and many
+updates of few tiles: a CPU takes as long for 8 tiles as for a quarter of 32, and four times the updates bring short training
+much further (docs/results.md has both comparisons).
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ class TrainingConfig(Config):
     accumulation: Positive = 1
     learning_rate: Annotated[float, Field(gt=0)]
     weight_decay: Annotated[float, Field(ge=0)] = 1e-2
+    beta2: Annotated[float, Field(gt=0, lt=1)] = 0.999  # of AdamW: decay of the squared gradients' average
     warmup_fraction: Fraction = 0.03
     decay_fraction: Fraction = 0.0  # the last part of the run over which the rate falls linearly to zero
     ema_decay: Fraction = 0.999
@@ -138,7 +140,9 @@ PRESETS: dict[str, Preset] = {
             attention_head_dim=32,
         ),
         diffusion=DiffusionConfig(),
-        pretraining=TrainingConfig(steps=900, micro_batch=32, learning_rate=1e-3, decay_fraction=0.3, ema_decay=0.995),
+        pretraining=TrainingConfig(
+            steps=2000, micro_batch=8, learning_rate=1e-3, beta2=0.99, decay_fraction=0.3, ema_decay=0.995
+        ),
         adapter=AdapterConfig(),
         adaptation=TrainingConfig(
             steps=400,
@@ -164,7 +168,9 @@ PRESETS: dict[str, Preset] = {
             attention_head_dim=32,
         ),
         diffusion=DiffusionConfig(),
-        pretraining=TrainingConfig(steps=3000, micro_batch=32, learning_rate=6e-4, decay_fraction=0.3, ema_decay=0.998),
+        pretraining=TrainingConfig(
+            steps=9000, micro_batch=8, learning_rate=6e-4, beta2=0.99, decay_fraction=0.3, ema_decay=0.998, sample_every=1000
+        ),
         adapter=AdapterConfig(),
         adaptation=TrainingConfig(
             steps=800,

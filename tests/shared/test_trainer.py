@@ -70,6 +70,27 @@ def test_validation_loss_repeats():
     assert first > 0
 
 
+def test_noise_on_the_condition_reaches_the_network_as_configured():
+    seen = []
+
+    class Recorder(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = torch.nn.Parameter(torch.ones(1))
+
+        def forward(self, x, t, condition, keep):
+            seen.append(condition)
+            return x * self.scale
+
+    batches = StoredBatches(np.full((4, 8, 8, 3), 9, np.uint8), np.arange(4), torch.ones(4, 500))
+    for blur in (0.0, 0.5):
+        config = TRAINING.model_copy(update={"steps": 1, "accumulation": 1, "condition_noise": blur})
+        Trainer(Recorder(), batches, DiffusionConfig(), config, seed=1).train(ignore)
+    assert torch.equal(seen[0], torch.ones(4, 500))
+    assert seen[1].std() == pytest.approx(0.5, rel=0.1)
+    assert seen[1].mean() == pytest.approx(1.0, abs=0.05)
+
+
 def test_diverged_training_says_so():
     broken = trainer()
     for parameter in broken.network.parameters():

@@ -62,7 +62,11 @@ class Trainer:
         self._names = [name for name, _ in named]
         self._parameters = [p for _, p in named]
         self._optimizer = torch.optim.AdamW(
-            self._parameters, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
+            self._parameters,
+            lr=config.learning_rate,
+            betas=(0.9, config.beta2),
+            weight_decay=config.weight_decay,
+            fused=True,
         )
         # EMAModel warms its decay up as (1 + n) / (10 + n), so short runs are not dominated by the first weights
         self._ema = EMAModel(self._parameters, decay=config.ema_decay, foreach=True)
