@@ -34,7 +34,7 @@ WEIGHTS = "weights.safetensors"
 LOSSES = "losses.json"
 CURVE = "curve.png"
 SAMPLES_SHOWN = 16
-VALIDATION_BATCHES = 8
+VALIDATION_TILES = 256
 SOFTWARE = ("c2lst", "torch", "diffusers", "staintools")
 
 
@@ -177,9 +177,8 @@ class _Pretraining:
         """Write a sample grid and the curve, and measure the validation loss, all with the averaged weights."""
         held_out = StoredBatches(self.corpus.tiles, self.corpus.validation_indices, augment=False)
         with trainer.averaged():
-            self.validation[trainer.step] = trainer.validation_loss(
-                held_out, size=trainer.config.micro_batch, count=VALIDATION_BATCHES
-            )
+            size = min(trainer.config.micro_batch, VALIDATION_TILES)
+            self.validation[trainer.step] = trainer.validation_loss(held_out, size=size, count=VALIDATION_TILES // size)
             noise = seeded_noise(self.record.seed, range(SAMPLES_SHOWN), self.preset.backbone.image_px)
             samples = generate(unconditional(backbone), noise.to(trainer.device), self.preset.diffusion, self.preset.sampling)
         save_grid(self.folder / SAMPLES_FOLDER / f"step_{trainer.step:06}.png", to_uint8(samples).cpu().numpy())
