@@ -88,13 +88,15 @@ def train(
 ) -> None:
     """Tile and stain-normalise images, then pretrain a backbone; the same command resumes after a stop."""
     from c2lst_server.training import pretrain
+    from c2lst_shared.diffusion.workers import join_workers
     from c2lst_shared.presets import get_preset
-    from c2lst_shared.progress import console_progress
+    from c2lst_shared.progress import Silent, console_progress
     from c2lst_shared.stopping import stop_on_signal
 
     chosen = get_preset(preset).with_training_steps(steps)
     name = run or f"{organ}-{preset}"
-    with console_progress() as progress, stop_on_signal() as stop:
+    workers = join_workers()
+    with console_progress() as shown, stop_on_signal() as stop:
         record = pretrain.train(
             _settings(home).folders,
             organ=organ,
@@ -106,9 +108,12 @@ def train(
             min_tissue=min_tissue,
             seed=seed,
             corpus_only=dry_run,
-            progress=progress,
+            progress=shown if workers.is_first else Silent(),
             stop=stop,
+            workers=workers,
         )
+    if not workers.is_first:
+        return
     typer.echo(f"Corpus of {record.tiles} tiles from {record.images} images.")
     if record.state == "finished":
         typer.echo(

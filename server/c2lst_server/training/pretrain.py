@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -21,9 +22,9 @@ from c2lst_shared import atomic, checkpoint, journal, locking
 from c2lst_shared.canonical import fingerprint
 from c2lst_shared.diffusion.augment import StoredBatches
 from c2lst_shared.diffusion.backbone import Backbone, build_backbone
-from c2lst_shared.diffusion.hardware import best_device
 from c2lst_shared.diffusion.sampler import generate, seeded_noise, to_uint8, unconditional
 from c2lst_shared.diffusion.trainer import Trainer
+from c2lst_shared.diffusion.workers import Workers
 from c2lst_shared.errors import BadInput, Interrupted
 from c2lst_shared.presets import Preset
 from c2lst_shared.progress import Progress, Silent
@@ -52,6 +53,7 @@ def train(
     corpus_only: bool = False,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
+    workers: Workers | None = None,
 ) -> RunRecord:
     """Build the corpus and pretrain; whatever an earlier call with the same settings finished is kept.
 
@@ -68,35 +70,42 @@ def train(
         corpus_only: stop once the corpus is built.
         progress: where to say how far it is.
         stop: asked after each step; when true the state is saved and `Interrupted` raised.
+        workers: the processes of this run; the first one builds the corpus and writes everything.
 
     Raises:
         BadInput: the images cannot be used, or the run exists with other settings.
         Busy: another process works on this run.
         Interrupted: stopped by `stop`; the same call resumes.
     """
-    progress = progress or Silent()
+    progress, workers = progress or Silent(), workers or Workers()
     folder = home.run(run_id)
-    with locking.locked(folder / ".lock", f"Another process works on run {run_id!r}; wait until it is done, or stop it."):
-        with journal.recorded("corpus", folder):
-            corpus = build_corpus(
-                images,
-                folder / "corpus",
-                backbone=preset.backbone,
-                um_per_px=um_per_px,
-                overlap=overlap,
-                min_tissue=min_tissue,
-                seed=seed,
-                progress=progress,
-            )
-        pretraining = _Pretraining(home, organ, corpus, preset, run_id, seed)
+    message = f"Another process works on run {run_id!r}; wait until it is done, or stop it."
+    with locking.locked(folder / ".lock", message) if workers.is_first else nullcontext():
+        if workers.is_first:
+            with journal.recorded("corpus", folder):
+                build_corpus(
+                    images,
+                    folder / "corpus",
+                    backbone=preset.backbone,
+                    um_per_px=um_per_px,
+                    overlap=overlap,
+                    min_tissue=min_tissue,
+                    seed=seed,
+                    progress=progress,
+                )
+        workers.wait()
+        pretraining = _Pretraining(home, organ, Corpus.open(folder / "corpus"), preset, run_id, seed, workers)
         return pretraining.record if corpus_only else pretraining.run(progress, stop)
 
 
 class _Pretraining:
     """One run of the trainer over a corpus, with what it writes on the way."""
 
-    def __init__(self, home: Home, organ: str, corpus: Corpus, preset: Preset, run_id: str, seed: int) -> None:
+    def __init__(
+        self, home: Home, organ: str, corpus: Corpus, preset: Preset, run_id: str, seed: int, workers: Workers
+    ) -> None:
         self.home = home
+        self.workers = workers
         self.folder = home.run(run_id)
         self.preset = preset
         self.corpus = corpus
@@ -132,12 +141,16 @@ class _Pretraining:
             self.preset.diffusion,
             config,
             seed=self.record.seed,
-            device=best_device(),
+            device=self.workers.device,
+            workers=self.workers,
         )
         stored = checkpoint.load(self.folder / CHECKPOINT, belongs_to=self.belongs_to)
         if stored is not None:
             trainer.load_state(stored)
             self.validation = {int(k): v for k, v in json.loads((self.folder / LOSSES).read_text())["validation"].items()}
+        self.workers.wait()  # until all have read what the first one is about to replace
+        if not self.workers.is_first:
+            return self._follow(trainer, stop)
         save_run(self.home, self.record.model_copy(update={"steps_done": trainer.step}))
         progress.start("pretraining", config.steps, done=trainer.step)
 
@@ -157,6 +170,12 @@ class _Pretraining:
             finished = trainer.train(on_step, stop)
             save()
         return self._finish(trainer, backbone) if finished else self._stopped(trainer)
+
+    def _follow(self, trainer: Trainer, stop: Callable[[], bool]) -> RunRecord:
+        """Take every step of the run and leave writing to the first process."""
+        if not trainer.train(lambda _: None, stop):
+            raise Interrupted(f"Stopped at step {trainer.step}.")
+        return self.record.model_copy(update={"steps_done": trainer.step})
 
     def _earlier(self) -> RunRecord | None:
         """The record of an earlier call; another organ, preset, corpus or seed under the same name is refused."""

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from c2lst_shared.diffusion.trainer import Batch
+from c2lst_shared.diffusion.trainer import WHOLE, Batch
 
 
 def to_unit(pixels: npt.NDArray[np.uint8] | Tensor) -> Tensor:
@@ -21,12 +21,16 @@ def to_unit(pixels: npt.NDArray[np.uint8] | Tensor) -> Tensor:
 
 def dihedral(x: Tensor, generator: torch.Generator) -> Tensor:
     """Apply to each patch [B, ., P, P] one of the eight symmetries, drawn from `generator`."""
-    which = torch.randint(8, (len(x),), generator=generator).tolist()
-    turned = []
-    for patch, k in zip(x, which, strict=True):
+    return turned(x, torch.randint(8, (len(x),), generator=generator))
+
+
+def turned(x: Tensor, which: Tensor) -> Tensor:
+    """Apply to each patch [B, ., P, P] the symmetry with its number in `which` [B], 0 to 7."""
+    result = []
+    for patch, k in zip(x, which.tolist(), strict=True):
         rotated = torch.rot90(patch, k % 4, (1, 2))
-        turned.append(rotated.flip(2) if k >= 4 else rotated)
-    return torch.stack(turned)
+        result.append(rotated.flip(2) if k >= 4 else rotated)
+    return torch.stack(result)
 
 
 class StoredBatches:
@@ -45,11 +49,11 @@ class StoredBatches:
         self._condition = condition
         self._augment = augment
 
-    def __call__(self, size: int, generator: torch.Generator) -> Batch:
-        """Draw `size` rows with replacement."""
-        rows = self._rows[torch.randint(len(self._rows), (size,), generator=generator).numpy()]
+    def __call__(self, size: int, generator: torch.Generator, part: slice = WHOLE) -> Batch:
+        """Draw `size` rows with replacement and read those of `part`."""
+        rows = self._rows[torch.randint(len(self._rows), (size,), generator=generator).numpy()][part]
         images = to_unit(np.stack([self._pixels[row] for row in rows]))
         if self._augment:
-            images = dihedral(images, generator)
+            images = turned(images, torch.randint(8, (size,), generator=generator)[part])
         condition = None if self._condition is None else self._condition[torch.from_numpy(rows)]
         return Batch(images, condition)

@@ -2,13 +2,15 @@
 
 Every random choice of step n (which patches, which augmentation, time steps, noise, dropped conditions) comes from a generator
 seeded by (seed, n). A run that was stopped and resumed therefore follows the same loss curve as one that was not, and a
-checkpoint holds no generator state.
+checkpoint holds no generator state. Several processes draw the same and compute their parts of it, so that their number
+changes neither the curve nor what a checkpoint is good for.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import NamedTuple, Protocol
 
 import torch
@@ -17,8 +19,11 @@ from torch import Tensor, nn
 
 from c2lst_shared.diffusion.hardware import autocast
 from c2lst_shared.diffusion.schedule import NoiseSchedule
+from c2lst_shared.diffusion.workers import Workers
 from c2lst_shared.errors import C2lstError
 from c2lst_shared.presets import DiffusionConfig, TrainingConfig
+
+WHOLE = slice(None)
 
 
 class Batch(NamedTuple):
@@ -31,8 +36,8 @@ class Batch(NamedTuple):
 class Batches(Protocol):
     """A source of batches: the same generator state gives the same batch."""
 
-    def __call__(self, size: int, generator: torch.Generator) -> Batch:
-        """Draw `size` samples."""
+    def __call__(self, size: int, generator: torch.Generator, part: slice = WHOLE) -> Batch:
+        """Draw `size` samples and return the rows of `part`."""
 
 
 class Trainer:
@@ -50,9 +55,12 @@ class Trainer:
         *,
         seed: int,
         device: torch.device | str = "cpu",
+        workers: Workers | None = None,
     ) -> None:
+        self._workers = workers or Workers()
         self.device = torch.device(device)
         self.network = network.to(self.device)
+        self._joined = self._workers.joined(self.network)
         self.config = config
         self.losses: list[float] = []
         self._batches = batches
@@ -81,7 +89,7 @@ class Trainer:
         while self.step < self.config.steps:
             self.losses.append(self._one_step())
             on_step(self)
-            if stop():
+            if self._workers.any(stop()):
                 break
         return self.step >= self.config.steps
 
@@ -130,7 +138,7 @@ class Trainer:
     def validation_loss(self, batches: Batches, *, size: int, count: int) -> float:
         """Mean loss over `count` batches of `size`, on the same draws at every call, so that values can be compared."""
         losses = [
-            float(self._loss(batches, size, torch.Generator().manual_seed(draw), dropout=0.0, blur=0.0).mean())
+            float(self._loss(self.network, batches, size, torch.Generator().manual_seed(draw), training=False).mean())
             for draw in range(count)
         ]
         return sum(losses) / len(losses)
@@ -140,35 +148,44 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(config, self.step)
         generator = torch.Generator().manual_seed((self._seed * 1_000_003 + self.step) % 2**63)
-        total = 0.0
-        for _ in range(config.accumulation):
-            losses = self._loss(self._batches, config.micro_batch, generator, config.condition_dropout, config.condition_noise)
-            loss = losses.mean() / config.accumulation
-            loss.backward()
-            total += loss.item()
+        total = torch.zeros((), device=self.device)
+        for number in range(config.accumulation):
+            last = number == config.accumulation - 1
+            with nullcontext() if last else self._workers.without_averaging(self._joined):
+                losses = self._loss(self._joined, self._batches, config.micro_batch, generator, training=True)
+                loss = losses.mean() / config.accumulation
+                loss.backward()
+            total += loss.detach()
         nn.utils.clip_grad_norm_(self._parameters, config.clip_norm)
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         self._ema.step(self._parameters)
-        if total != total or total == float("inf"):
-            raise C2lstError(f"Training diverged at step {self.step} (the loss is {total}); lower the learning rate.")
-        return total
+        value = self._workers.mean(total)
+        if not math.isfinite(value):
+            raise C2lstError(f"Training diverged at step {self.step} (the loss is {value}); lower the learning rate.")
+        return value
 
-    def _loss(self, batches: Batches, size: int, generator: torch.Generator, dropout: float, blur: float) -> Tensor:
-        """Loss per sample [B] on a fresh batch."""
-        images, condition = batches(size, generator)
-        t = torch.randint(self._schedule.config.train_steps, (size,), generator=generator).to(self.device)
-        noise = torch.randn(images.shape, generator=generator).to(self.device, non_blocking=True)
-        images = images.to(self.device, non_blocking=True)
+    def _loss(self, network: nn.Module, batches: Batches, size: int, generator: torch.Generator, *, training: bool) -> Tensor:
+        """Loss per sample of a fresh batch of `size`; in training of this process's part, conditions dropped and noisy."""
+        part = self._workers.part(size) if training else WHOLE
+        images, condition = batches(size, generator, part)
+        t = torch.randint(self._schedule.config.train_steps, (size,), generator=generator)[part].to(self.device)
+        noise = torch.randn((size, *images.shape[1:]), generator=generator)[part].to(self.device)
+        images = images.to(self.device)
         x = self._schedule.add_noise(images, noise, t)
         with autocast(self.device):
             if condition is None:
-                prediction = self.network(x, t)
+                prediction = network(x, t)
             else:
-                keep = (torch.rand(size, generator=generator) >= dropout).to(self.device)
-                if blur:  # the same as a ridge penalty (Bishop 1995): trust what many values say together
-                    condition = condition + blur * torch.randn(condition.shape, generator=generator)
-                prediction = self.network(x, t, condition.to(self.device), keep)
+                keep = torch.ones(len(images), dtype=torch.bool)
+                if training:
+                    keep = torch.rand(size, generator=generator)[part] >= self.config.condition_dropout
+                if (
+                    training and self.config.condition_noise
+                ):  # a ridge penalty (Bishop 1995): trust what many values say together
+                    blur = torch.randn((size, condition.shape[1]), generator=generator)[part]
+                    condition = condition + self.config.condition_noise * blur
+                prediction = network(x, t, condition.to(self.device), keep.to(self.device))
         return self._schedule.loss(prediction, images, noise, t)
 
 
