@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -53,7 +54,8 @@ def main(title: str, cases: Mapping[str, Prepare], unit: str, parser: argparse.A
     parser.add_argument("--case", choices=list(cases), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.case:
-        print(json.dumps(asdict(timed(cases[given.case](given)))))
+        with ExitStack() as given.closing:  # where a case leaves what is to be closed after the timing
+            print(json.dumps(asdict(timed(cases[given.case](given)))))
         return
     chosen = given.only or list(cases)
     passed = [word for word in sys.argv[1:] if word != "--json"]
