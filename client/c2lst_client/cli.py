@@ -210,12 +210,15 @@ def evaluate(
 def cotrain(
     site: SiteOption,
     seeds: Annotated[int | None, typer.Option(min=1, max=100, help="Repeats of each arm.")] = None,
+    ratio: Annotated[
+        list[int] | None, typer.Option(min=1, max=1000, help="Synthetic pairs per training spot; repeat for several arms.")
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Train the gene expression predictor with and without synthetic pairs and say whether they helped."""
     with _journey(home, site) as journey:
-        result = journey.cotrain(seeds=seeds)
+        result = journey.cotrain(seeds=seeds, ratios=ratio)
     if as_json:
         typer.echo(result.model_dump_json(indent=1))
         return

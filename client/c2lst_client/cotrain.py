@@ -253,7 +253,7 @@ def _check(
     if len(synthetic) < needed:
         raise BadInput(
             f"There are {len(synthetic)} synthetic pairs, but ratio {max(config.ratios)} for {len(real)} training spots needs "
-            f"{needed}; generate more, or lower the highest ratio."
+            f"{needed}; run `c2lst-client synthesise --per-spot {max(config.ratios)} --overwrite`, or lower the highest ratio."
         )
     widths = {len(genes), *(pairs.expression.shape[1] for pairs in (real, held_out, synthetic))}
     if len(widths) > 1:

@@ -6,7 +6,7 @@ arithmetic is in the modules named after the steps; here they are joined, and re
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -146,18 +146,20 @@ class Journey:
                 return earlier
             return _store(path, made_from, _measure(adapted, pairs, sampling))
 
-    def cotrain(self, *, seeds: int | None = None) -> CotrainResult:
+    def cotrain(self, *, seeds: int | None = None, ratios: Sequence[int] | None = None) -> CotrainResult:
         """Train the predictor's arms on the real and the synthetic pairs and compare them on the held-out spots.
 
         Args:
             seeds: repeats of each arm; None keeps those of the result that is there, or else what the release suggests.
+            ratios: synthetic pairs per real training spot, one arm each; None likewise.
         """
         adapted = self.adapted()
         pairs = PairSet.open(self.site.synthetic) if adapted.made(self.site.synthetic) else self.synthesise(SampleOptions())
         path = self.site.cotrain / RESULT
         earlier = _read(path, CotrainResult)
-        config = adapted.release.manifest.defaults.predictor
-        config = config.model_copy(update={"seeds": seeds or (earlier.seeds if earlier else config.seeds)})
+        suggested = adapted.release.manifest.defaults.predictor
+        chosen = earlier or suggested
+        config = suggested.model_copy(update={"seeds": seeds or chosen.seeds, "ratios": tuple(ratios or chosen.ratios)})
         made_from = fingerprint(adapted.adaptation.record, pairs.fingerprint, config)
         with journal.recorded("cotrain", self.site.folder, belongs_to=made_from):
             if earlier is not None and earlier.made_from == made_from:

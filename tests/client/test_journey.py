@@ -1,5 +1,8 @@
 """The site's steps joined: each does what is missing before it, nothing twice, and nothing with an adapter that is gone."""
 
+import subprocess
+import sys
+
 import pytest
 from fakes.small_site import SmallSite
 from fakes.toy_release import toy_release
@@ -12,7 +15,7 @@ from c2lst_client.settings import Settings
 from c2lst_client.sites import add_site, open_site, site_names
 from c2lst_client.status import read_status
 from c2lst_shared import journal
-from c2lst_shared.errors import BadInput, Interrupted
+from c2lst_shared.errors import BadInput, Busy, Interrupted
 from c2lst_shared.progress import Silent
 
 HALF = AdaptOptions(fraction=0.5)
@@ -60,6 +63,38 @@ def test_arms_take_equal_steps_and_results_are_kept(home):
     assert journey(home).cotrain() == first
     assert (run.site.cotrain / "result.json").stat().st_mtime_ns == written
     assert CotrainResult.model_validate_json((run.site.cotrain / "result.json").read_bytes()).made_from == first.made_from
+
+
+@pytest.mark.slow
+def test_chosen_seeds_and_ratios_of_cotraining_are_kept_by_the_report(home):
+    run = journey(home)
+    run.adapt(HALF)
+    run.synthesise(SampleOptions(), per_spot=3)
+    chosen = run.cotrain(seeds=3, ratios=[3])
+    assert (chosen.seeds, chosen.ratios) == (3, (3,))
+    run.report()
+    assert CotrainResult.model_validate_json((run.site.cotrain / "result.json").read_bytes()) == chosen
+
+
+def test_ratio_beyond_the_pairs_names_the_command_that_makes_more(home):
+    run = journey(home)
+    run.adapt(HALF)
+    run.synthesise(SampleOptions(), per_spot=1)
+    with pytest.raises(BadInput, match="run `c2lst-client synthesise --per-spot 2 --overwrite`"):
+        run.cotrain(ratios=[2])
+
+
+def test_two_processes_do_not_work_on_one_site(home):
+    holding = "import sys; from filelock import FileLock; FileLock(sys.argv[1]).acquire(); print('held', flush=True); input()"
+    words = [sys.executable, "-c", holding, str(home.site("demo") / ".lock")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(Busy, match="Another c2lst command is working on site demo"), open_site(home, "demo").exclusively():
+            pass
+        other.communicate("\n")
+    with open_site(home, "demo").exclusively():
+        pass
 
 
 def test_new_adapter_makes_old_pairs_stale(home):

@@ -94,6 +94,11 @@ class CotrainResult(StepResult):
         """Repeats of each arm that is trained."""
         return max(len(arm.seeds) for arm in self.arms)
 
+    @property
+    def ratios(self) -> tuple[int, ...]:
+        """Synthetic pairs per real training spot, rising."""
+        return tuple(sorted({arm.ratio for arm in self.arms if arm.ratio is not None}))
+
 
 class ConditioningResult(StepResult):
     """Does the synthetic tissue follow the expression? Nuclear fraction of real and generated patches, held-out spots."""
