@@ -73,7 +73,10 @@ class TrainingConfig(Config):
     ema_decay: Fraction = 0.999
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     condition_dropout: Fraction = 0.0
-    condition_noise: Annotated[float, Field(ge=0)] = 0.0  # SD of Gaussian noise on each value of the condition
+    # Where a condition is learned: time steps below this share of the schedule are left out, as their noisy patches show
+    # already what the condition says; and with `uniform` all others count alike, where min-SNR favours those of little noise.
+    noise_from: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    weighting: Literal["min_snr", "uniform"] = "min_snr"
     checkpoint_every: Positive = 250
     sample_every: Positive = 500
 
@@ -145,14 +148,16 @@ PRESETS: dict[str, Preset] = {
         ),
         adapter=AdapterConfig(),
         adaptation=TrainingConfig(
-            steps=400,
-            micro_batch=32,
+            steps=700,
+            micro_batch=16,
             learning_rate=1e-3,
             decay_fraction=0.3,
             ema_decay=0.99,
             condition_dropout=0.1,
+            noise_from=0.4,
+            weighting="uniform",
         ),
-        sampling=SamplingConfig(),
+        sampling=SamplingConfig(guidance=1.5),
         predictor=PredictorConfig(steps=300, ratios=(5,)),
         genes=50,
     ),
@@ -174,13 +179,15 @@ PRESETS: dict[str, Preset] = {
         adapter=AdapterConfig(),
         adaptation=TrainingConfig(
             steps=800,
-            micro_batch=32,
+            micro_batch=16,
             learning_rate=1e-3,
             decay_fraction=0.3,
             ema_decay=0.99,
             condition_dropout=0.1,
+            noise_from=0.4,
+            weighting="uniform",
         ),
-        sampling=SamplingConfig(),
+        sampling=SamplingConfig(guidance=1.5),
         predictor=PredictorConfig(steps=500),
     ),
     "paper": Preset(

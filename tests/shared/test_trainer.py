@@ -7,6 +7,7 @@ import torch
 from c2lst_shared.checkpoint import load, save
 from c2lst_shared.diffusion.augment import StoredBatches, dihedral, to_unit
 from c2lst_shared.diffusion.backbone import build_backbone
+from c2lst_shared.diffusion.schedule import NoiseSchedule
 from c2lst_shared.diffusion.trainer import Trainer, learning_rate
 from c2lst_shared.errors import BadArtefact, C2lstError
 from c2lst_shared.presets import BackboneConfig, DiffusionConfig, TrainingConfig
@@ -70,7 +71,7 @@ def test_validation_loss_repeats():
     assert first > 0
 
 
-def test_noise_on_the_condition_reaches_the_network_as_configured():
+def test_time_steps_and_weights_are_those_of_the_configuration():
     seen = []
 
     class Recorder(torch.nn.Module):
@@ -78,17 +79,25 @@ def test_noise_on_the_condition_reaches_the_network_as_configured():
             super().__init__()
             self.scale = torch.nn.Parameter(torch.ones(1))
 
-        def forward(self, x, t, condition, keep):
-            seen.append(condition)
-            return x * self.scale
+        def forward(self, x, t):
+            seen.append(t)
+            return 0 * x * self.scale  # so the loss is the weighted square of the target
 
-    batches = StoredBatches(np.full((4, 8, 8, 3), 9, np.uint8), np.arange(4), torch.ones(4, 500))
-    for blur in (0.0, 0.5):
-        config = TRAINING.model_copy(update={"steps": 1, "accumulation": 1, "condition_noise": blur})
-        Trainer(Recorder(), batches, DiffusionConfig(), config, seed=1).train(ignore)
-    assert torch.equal(seen[0], torch.ones(4, 500))
-    assert seen[1].std() == pytest.approx(0.5, rel=0.1)
-    assert seen[1].mean() == pytest.approx(1.0, abs=0.05)
+    losses = {}
+    for weighting in ("min_snr", "uniform"):
+        config = TRAINING.model_copy(
+            update={"steps": 1, "accumulation": 1, "micro_batch": 500, "noise_from": 0.4, "weighting": weighting}
+        )
+        batches = StoredBatches(np.full((4, 8, 8, 3), 255, np.uint8), np.arange(4))
+        run = Trainer(Recorder(), batches, DiffusionConfig(), config, seed=1)
+        run.train(ignore)
+        losses[weighting] = run.losses[0]
+    assert torch.equal(*seen)
+    assert 400 <= seen[0].min() < 410
+    assert seen[0].max() > 990
+    assert losses["uniform"] == pytest.approx(1.0, abs=0.05)  # all-white patches: the velocity has mean square 1
+    weight = NoiseSchedule(DiffusionConfig()).weight(seen[0])
+    assert losses["min_snr"] == pytest.approx(float(weight.mean()), rel=0.05)
 
 
 def test_diverged_training_says_so():

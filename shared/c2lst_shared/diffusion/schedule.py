@@ -43,10 +43,13 @@ class NoiseSchedule:
             return capped * (1 - alpha_bar)  # 1 / (SNR + 1) = 1 - abar
         return capped * (1 - alpha_bar) / alpha_bar.clamp(min=torch.finfo(alpha_bar.dtype).tiny)
 
+    def error(self, prediction: Tensor, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
+        """Mean squared error per sample [B], in float32 whatever the prediction's dtype."""
+        return (prediction.float() - self.target(x, noise, t)).square().flatten(1).mean(1)
+
     def loss(self, prediction: Tensor, x: Tensor, noise: Tensor, t: Tensor) -> Tensor:
-        """Weighted squared error per sample [B], in float32 whatever the prediction's dtype."""
-        error = prediction.float() - self.target(x, noise, t)
-        return self.weight(t) * error.square().flatten(1).mean(1)
+        """Squared error per sample under the min-SNR weight [B]."""
+        return self.weight(t) * self.error(prediction, x, noise, t)
 
     def _factors(self, t: Tensor) -> tuple[Tensor, Tensor]:
         alpha_bar = self.alpha_bar[t][:, None, None, None]

@@ -166,10 +166,12 @@ class Trainer:
         return value
 
     def _loss(self, network: nn.Module, batches: Batches, size: int, generator: torch.Generator, *, training: bool) -> Tensor:
-        """Loss per sample of a fresh batch of `size`; in training of this process's part, conditions dropped and noisy."""
+        """Loss per sample of a fresh batch of `size`; in training of this process's part, with conditions dropped."""
         part = self._workers.part(size) if training else WHOLE
         images, condition = batches(size, generator, part)
-        t = torch.randint(self._schedule.config.train_steps, (size,), generator=generator)[part].to(self.device)
+        last = self._schedule.config.train_steps
+        first = int(self.config.noise_from * last) if training else 0
+        t = torch.randint(first, last, (size,), generator=generator)[part].to(self.device)
         noise = torch.randn((size, *images.shape[1:]), generator=generator)[part].to(self.device)
         images = images.to(self.device)
         x = self._schedule.add_noise(images, noise, t)
@@ -177,15 +179,11 @@ class Trainer:
             if condition is None:
                 prediction = network(x, t)
             else:
-                keep = torch.ones(len(images), dtype=torch.bool)
-                if training:
-                    keep = torch.rand(size, generator=generator)[part] >= self.config.condition_dropout
-                if (
-                    training and self.config.condition_noise
-                ):  # a ridge penalty (Bishop 1995): trust what many values say together
-                    blur = torch.randn((size, condition.shape[1]), generator=generator)[part]
-                    condition = condition + self.config.condition_noise * blur
+                dropout = self.config.condition_dropout if training else 0.0
+                keep = torch.rand(size, generator=generator)[part] >= dropout
                 prediction = network(x, t, condition.to(self.device), keep.to(self.device))
+        if training and self.config.weighting == "uniform":
+            return self._schedule.error(prediction, images, noise, t)
         return self._schedule.loss(prediction, images, noise, t)
 
 
