@@ -14,6 +14,7 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as RichBar
+from rich.table import Column
 
 SECONDS_BETWEEN_LINES = 15.0
 
@@ -87,14 +88,15 @@ def console_progress() -> Iterator[Progress]:
     if not console.is_terminal:
         yield _Lines(Console(file=sys.stderr, soft_wrap=True))
         return
+    # A long note gives way to the numbers, never the other way round.
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("ETA"),
-        TimeRemainingColumn(),
-        TextColumn("[dim]{task.fields[note]}"),
+        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=16),
+        MofNCompleteColumn(table_column=Column(min_width=9, no_wrap=True)),
+        TimeElapsedColumn(table_column=Column(min_width=7, no_wrap=True)),
+        TextColumn("ETA", table_column=Column(min_width=3)),
+        TimeRemainingColumn(table_column=Column(min_width=7, no_wrap=True)),
+        TextColumn("[dim]{task.fields[note]}", table_column=Column(overflow="ellipsis", ratio=1, no_wrap=True)),
     )
-    with RichBar(*columns, console=console) as bar:
+    with RichBar(*columns, console=console, expand=True) as bar:
         yield _Bar(bar)
