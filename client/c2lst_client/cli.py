@@ -200,6 +200,7 @@ def evaluate(
     typer.echo(f"Nuclear fraction of {len(result.barcodes)} held-out spots, synthetic against real, Pearson r [95 %]:")
     for label, value in (
         ("synthetic", result.r),
+        ("synthetic, concordance", result.concordance),
         ("conditions shuffled", result.shuffled_r),
         ("ridge regression on the genes", result.ridge_r),
     ):

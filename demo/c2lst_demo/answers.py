@@ -47,6 +47,7 @@ class Conditioning(BaseModel):
     """Whether synthetic tissue follows the expression."""
 
     r: Interval
+    concordance: Interval
     shuffled_r: Interval
     ridge_r: Interval
     barcodes: list[str]

@@ -53,6 +53,7 @@ def _table(*columns: str) -> Table:
 def _conditioning_table(result: Conditioning) -> Table:
     table = _table("", "r  [95 % interval]")
     table.add_row("synthetic against real", str(result.r))
+    table.add_row("the same, concordance", str(result.concordance))
     table.add_row("the same, conditions shuffled", str(result.shuffled_r))
     table.add_row("what the genes know (ridge)", str(result.ridge_r))
     return table

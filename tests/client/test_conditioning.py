@@ -35,7 +35,15 @@ def test_patches_that_follow_expression_correlate_and_the_control_does_not():
     assert result.shuffled_r.value == pytest.approx(0, abs=0.02)
     assert result.shuffled_r.high == pytest.approx(1.96 / np.sqrt(SPOTS - 1), rel=0.1)
     assert result.ridge_r.value > 0.85
+    assert 0.6 < result.concordance.value <= result.r.value
     assert (result.samples_per_spot, len(result.real), len(result.synthetic)) == (2, SPOTS, SPOTS)
+
+
+def test_dark_patches_that_follow_expression_correlate_without_concordance():
+    density, held_out = _tissue(2)
+    result = _measure(_synthetic(0.8 + 0.2 * density), held_out)
+    assert result.r.value > 0.5
+    assert result.concordance.value < 0.5 * result.r.value
 
 
 def test_patches_that_ignore_expression_do_not_correlate():
@@ -49,6 +57,7 @@ def test_blank_patches_have_no_correlation():
     _, held_out = _tissue(2)
     result = _measure(np.full((SPOTS, 1, 16, 16, 3), 230, np.uint8), held_out)
     assert (result.r.low, result.r.value, result.r.high) == (0.0, 0.0, 0.0)
+    assert result.concordance.value == 0.0
 
 
 def test_same_seed_gives_the_same_result():

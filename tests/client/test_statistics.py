@@ -35,6 +35,17 @@ def test_spots_of_one_square_are_drawn_together():
         assert spread.max() <= 3  # 14 places in four rows and columns: three or four places each
 
 
+def test_concordance_is_r_lowered_by_a_shift_and_by_another_spread():
+    x = np.random.default_rng(0).normal(size=400)
+    resamples = statistics.resample(len(x))
+    same, shifted, stretched = (statistics.concordance_interval(x, y, resamples) for y in (x, x + 2, 3 * x))
+    assert same.value == pytest.approx(1)
+    assert shifted.value == pytest.approx(2 * x.var() / (2 * x.var() + 4))
+    assert stretched.value == pytest.approx(6 * x.var() / (10 * x.var() + (2 * x.mean()) ** 2))
+    assert shifted.low < shifted.value < shifted.high < 0.5
+    assert statistics.correlation_interval(x, x + 2, resamples).value == pytest.approx(1)
+
+
 def test_spots_on_one_line_still_make_blocks():
     centres = np.stack([np.arange(100.0), np.zeros(100)], axis=1)
     assert statistics.spatial_blocks(centres).tolist() == (np.arange(100) * 16 // 99).clip(max=15).tolist()

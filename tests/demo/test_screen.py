@@ -23,7 +23,9 @@ def interval(value: float) -> Interval:
 def results() -> Results:
     kinds = [("mean", None), ("real", None), ("real+synthetic+augmentation", 10)]
     return Results(
-        conditioning=Conditioning(r=interval(0.71), shuffled_r=interval(0.02), ridge_r=interval(0.8), barcodes=["a", "b"]),
+        conditioning=Conditioning(
+            r=interval(0.71), concordance=interval(0.6), shuffled_r=interval(0.02), ridge_r=interval(0.8), barcodes=["a", "b"]
+        ),
         cotrain=Cotrain(
             genes=["g1", "g2", "g3"],
             train_spots=58,

@@ -95,6 +95,7 @@ def conditioning_result(split: Split, *, r: float = 0.71) -> ConditioningResult:
     real = np.linspace(0.05, 0.35, len(split.test))
     return ConditioningResult(
         r=Interval(value=r, low=r - 0.1, high=r + 0.08),
+        concordance=Interval(value=0.6, low=0.5, high=0.7),
         shuffled_r=Interval(value=0.01, low=-0.15, high=0.17),
         ridge_r=Interval(value=0.78, low=0.7, high=0.84),
         guidance=3.0,

@@ -104,6 +104,7 @@ class ConditioningResult(StepResult):
     """Does the synthetic tissue follow the expression? Nuclear fraction of real and generated patches, held-out spots."""
 
     r: Interval  # Pearson, bootstrap over parts of the slide
+    concordance: Interval  # Lin's: r, lowered where mean or spread differ, as on patches that are no tissue but follow r
     shuffled_r: Interval  # the same with conditions shuffled between spots, many times: what no conditioning looks like
     ridge_r: Interval  # ridge regression of the nuclear fraction on the same genes: what the genes know
     guidance: float

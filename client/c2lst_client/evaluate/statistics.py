@@ -107,6 +107,20 @@ def correlation_interval(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating
     return _bounded(interval(value, _weighted_pearson(x[:, None], y[:, None], resamples.spots)[:, 0], resamples))
 
 
+def concordance_interval(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], resamples: Resamples) -> Interval:
+    """Return Lin's concordance (1989) of two values per spot, each S: r, lowered where means or spreads differ."""
+
+    def concordance(weights: Floats) -> Floats:
+        mean_x, mean_y = weights @ x, weights @ y
+        covariance = weights @ (x * y) - mean_x * mean_y
+        spread = weights @ (x * x) - mean_x**2 + weights @ (y * y) - mean_y**2 + (mean_x - mean_y) ** 2
+        found: Floats = np.divide(2 * covariance, spread, out=np.zeros_like(covariance), where=spread > 1e-18)
+        return found
+
+    value = float(concordance(np.full((1, len(x)), 1 / len(x)))[0])
+    return _bounded(interval(value, concordance(resamples.spots), resamples))
+
+
 def verdict(primary: Comparison, against_augmentation: Comparison, against_mean: Comparison) -> str:
     """Say in words what the declared comparison found, and whether it matters.
 
