@@ -26,6 +26,7 @@ FAST: dict[str, list[str]] = {  # command -> options that make it short
     "adapt": ["--steps", "4"],
     "synthesise": ["--steps", "2"],
     "evaluate": ["--steps", "2"],
+    "cotrain": ["--seeds", "1"],
 }
 
 

@@ -85,7 +85,7 @@ def test_ratio_beyond_the_pairs_names_the_command_that_makes_more(home):
 
 
 def test_two_processes_do_not_work_on_one_site(home):
-    holding = "import sys; from filelock import FileLock; FileLock(sys.argv[1]).acquire(); print('held', flush=True); input()"
+    holding = "import sys, filelock; held = filelock.FileLock(sys.argv[1]); held.acquire(); print('held', flush=True); input()"
     words = [sys.executable, "-c", holding, str(home.site("demo") / ".lock")]
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout is not None

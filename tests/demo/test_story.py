@@ -6,6 +6,7 @@ import gzip
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -134,7 +135,9 @@ def test_commands_of_a_killed_demo_end(tmp_path: Path) -> None:
     for line in killed.stdout:
         if line.startswith("$ c2lst-server train"):
             break
-    children = psutil.Process(killed.pid).children(recursive=True)
+    until = time.monotonic() + 60
+    while not (children := psutil.Process(killed.pid).children(recursive=True)) and time.monotonic() < until:
+        time.sleep(0.05)  # the command is shown before it is started
     killed.kill()
     killed.communicate()
     _, alive = psutil.wait_procs(children, timeout=60)
