@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -27,7 +27,9 @@ from c2lst_shared.errors import BadInput, C2lstError, Interrupted, TransferFaile
 HOST = "127.0.0.1"
 STARTUP_SECONDS = 90.0  # a slow machine needs a while to import everything
 SHUTDOWN_SECONDS = 15.0
-PR_SET_PDEATHSIG = 1  # of prctl(2): the signal that a process gets when its parent ends
+# A demo that is killed takes its commands with it (Linux): the next one needs the server's port and the runs' locks. Not by
+# `preexec_fn`, in whose fork hooks Python drops a Ctrl-C that comes at that moment.
+END_WITH_PARENT = ["setpriv", "--pdeathsig", "TERM", "--"]
 Answer = TypeVar("Answer")
 
 
@@ -99,13 +101,12 @@ class Commands:
 
     def _start(self, words: tuple[str, ...], output: BinaryIO | None = None) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            _resolved(words),
+            [*(END_WITH_PARENT if shutil.which(END_WITH_PARENT[0]) else []), *_resolved(words)],
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output and subprocess.STDOUT,
             process_group=0,
-            preexec_fn=_end_with_parent if sys.platform == "linux" else None,  # the demo has one thread
         )
 
 
@@ -131,11 +132,6 @@ def check_port(port: int) -> None:
             raise BadInput(
                 f"Port {port}, which this demo's site knows its server by, is in use; end the program that uses it."
             ) from None
-
-
-def _end_with_parent() -> None:
-    """Ask for SIGTERM when the demo is killed: the next one needs the server's port and the runs' locks."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _resolved(words: tuple[str, ...]) -> list[str]:
