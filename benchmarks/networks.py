@@ -11,6 +11,7 @@ import torch
 
 from c2lst_shared.diffusion.backbone import build_backbone
 from c2lst_shared.diffusion.film import AdaptedBackbone, build_adapter
+from c2lst_shared.diffusion.trainer import Trainer
 from c2lst_shared.presets import BackboneConfig, Preset, get_preset
 
 GENES = 250
@@ -56,6 +57,12 @@ def peer() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def advance(trainer: Trainer, steps: int) -> None:
+    """Train for `steps` more steps."""
+    wanted = trainer.step + steps
+    trainer.train(lambda _: None, stop=lambda: trainer.step >= wanted)
 
 
 def flops(forward: object, *arguments: object) -> int:

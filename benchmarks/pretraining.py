@@ -71,8 +71,7 @@ def with_ours(*, bf16: bool, train: bool = True) -> paired.Prepare:
 
         def work() -> int:
             if train:
-                wanted = trainer.step + given.steps
-                trainer.train(lambda _: None, stop=lambda: trainer.step >= wanted)
+                networks.advance(trainer, given.steps)
             else:
                 for step in range(given.steps):
                     batches(given.batch, torch.Generator().manual_seed(step))

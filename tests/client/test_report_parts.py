@@ -145,7 +145,8 @@ def test_change_is_told_apart_for_genes_that_tissue_predicts_best():
     ("best", "others", "meaning"),
     [
         (0.05, -0.03, "more cautious rather than sharper"),
-        (-0.02, 0.01, "reaches the genes"),
+        (-0.02, -0.01, "reaches the genes"),
+        (-0.02, 0.01, "other genes pay for it"),
         (0.02, 0.01, "no gain to explain"),
     ],
 )

@@ -38,12 +38,12 @@ def test_spots_of_one_square_are_drawn_together():
 def test_concordance_is_r_lowered_by_a_shift_and_by_another_spread():
     x = np.random.default_rng(0).normal(size=400)
     resamples = statistics.resample(len(x))
-    same, shifted, stretched = (statistics.concordance_interval(x, y, resamples) for y in (x, x + 2, 3 * x))
+    same, shifted, stretched = (statistics.concordance(x, y, resamples).interval(-1, 1) for y in (x, x + 2, 3 * x))
     assert same.value == pytest.approx(1)
     assert shifted.value == pytest.approx(2 * x.var() / (2 * x.var() + 4))
     assert stretched.value == pytest.approx(6 * x.var() / (10 * x.var() + (2 * x.mean()) ** 2))
     assert shifted.low < shifted.value < shifted.high < 0.5
-    assert statistics.correlation_interval(x, x + 2, resamples).value == pytest.approx(1)
+    assert statistics.correlation(x, x + 2, resamples).value == pytest.approx(1)
 
 
 def test_spots_on_one_line_still_make_blocks():
@@ -82,7 +82,7 @@ def test_few_units_give_the_interval_of_student_t():
 
 def test_stretched_interval_of_a_correlation_stays_possible():
     x = np.arange(6.0)
-    r = statistics.correlation_interval(x, x + np.array([0, 0.1, -0.1, 0.1, 0, -0.1]), statistics.resample(6))
+    r = statistics.correlation(x, x + np.array([0, 0.1, -0.1, 0.1, 0, -0.1]), statistics.resample(6)).interval(-1, 1)
     assert 0.9 < r.low < r.value < r.high <= 1
 
 

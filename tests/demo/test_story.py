@@ -53,7 +53,7 @@ def test_site_without_spots_ends_with_one_sentence_and_leaves_nothing(tmp_path: 
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)  # some twenty programs start in each of two runs, and the predictor is trained in full
+@pytest.mark.timeout(1800)  # some twenty programs start in each of the runs
 def test_story_stopped_then_told_to_its_end_then_told_again(tmp_path: Path) -> None:
     """One story in three runs: each needs what the one before left."""
     out = tmp_path / "out"

@@ -25,8 +25,8 @@ from c2lst_client.evaluate.nuclei import Pixels, nuclear_fraction, nuclear_thres
 from c2lst_client.evaluate.results import ConditioningResult, Interval
 from c2lst_client.evaluate.statistics import (
     RESAMPLES,
-    concordance_interval,
-    correlation_interval,
+    concordance,
+    correlation,
     pearson_per_gene,
     resample,
 )
@@ -76,10 +76,10 @@ def measure_conditioning(
     known = ridge_prediction(train.expression, nuclear_fraction(train.patches, threshold), held_out.expression)
     draws = resample(len(real), centres=centres, seed=seed)
     return ConditioningResult(
-        r=correlation_interval(real, generated, draws),
-        concordance=concordance_interval(real, generated, draws),
+        r=correlation(real, generated, draws).interval(-1, 1),
+        concordance=concordance(real, generated, draws).interval(-1, 1),
         shuffled_r=_shuffled_correlation(real, generated, seed),
-        ridge_r=correlation_interval(real, known, draws),
+        ridge_r=correlation(real, known, draws).interval(-1, 1),
         guidance=sampling.guidance,
         sampler=sampling.sampler,
         steps=sampling.steps,

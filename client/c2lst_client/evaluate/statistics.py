@@ -32,6 +32,23 @@ class Resamples(NamedTuple):
     stretch: float  # by which the draws vary too little for their number of units
 
 
+class Estimate(NamedTuple):
+    """A number measured on all spots, and what it is in each resample; two on the same draws make a paired difference."""
+
+    value: float
+    draws: Floats  # R
+    stretch: float  # of the resamples
+
+    def interval(self, lowest: float = -np.inf, highest: float = np.inf) -> Interval:
+        """Return the number with the central 95 % of its resampled values, stretched as few units need, within its range."""
+        low, high = self.value + self.stretch * (np.percentile(self.draws, [2.5, 97.5]) - self.value)
+        return Interval(value=self.value, low=float(max(low, lowest)), high=float(min(high, highest)))
+
+    def minus(self, other: Estimate) -> Estimate:
+        """Return the difference to another estimate on the same draws."""
+        return Estimate(self.value - other.value, self.draws - other.draws, self.stretch)
+
+
 def resample(spots: int, seeds: int = 1, *, centres: npt.NDArray[np.floating] | None = None, seed: int = 0) -> Resamples:
     """Draw spots (or rectangles of spots) and seeds with replacement, `RESAMPLES` times.
 
@@ -70,21 +87,15 @@ def spatial_blocks(centres: npt.NDArray[np.floating]) -> npt.NDArray[np.intp]:
     return block.ravel()
 
 
-def interval(value: float, draws: Floats, resamples: Resamples) -> Interval:
-    """Return `value` with the central 95 % of its resampled values, stretched as few units need."""
-    low, high = value + resamples.stretch * (np.percentile(draws, [2.5, 97.5]) - value)
-    return Interval(value=float(value), low=float(low), high=float(high))
-
-
 def mae_interval(errors: Floats, resamples: Resamples) -> Interval:
     """Return the mean error; `errors` is K x S, the absolute error per seed and spot, averaged over genes."""
-    return interval(float(errors.mean()), _resampled_mean(errors, resamples), resamples)
+    return Estimate(float(errors.mean()), _resampled_mean(errors, resamples), resamples.stretch).interval()
 
 
 def change_interval(errors: Floats, reference: Floats, resamples: Resamples) -> Interval:
     """Return the change of the mean error relative to `reference`, paired; both are K x S (or 1 x S where no seed matters)."""
     draws = _resampled_mean(errors, resamples) / _resampled_mean(reference, resamples) - 1.0
-    return interval(float(errors.mean() / reference.mean() - 1.0), draws, resamples)
+    return Estimate(float(errors.mean() / reference.mean() - 1.0), draws, resamples.stretch).interval()
 
 
 def pearson_per_gene(truth: npt.NDArray[np.floating], prediction: npt.NDArray[np.floating]) -> Floats:
@@ -98,27 +109,28 @@ def pearson_interval(truth: npt.NDArray[np.floating], predictions: npt.NDArray[n
     value = float(np.mean([pearson_per_gene(truth, one) for one in predictions]))
     per_seed = [_weighted_pearson(truth, one, resamples.spots).mean(axis=1) for one in predictions]
     weights = resamples.seeds if len(per_seed) > 1 else np.ones((1, 1))
-    return _bounded(interval(value, (np.stack(per_seed, axis=1) * weights).sum(axis=1), resamples))
+    draws = (np.stack(per_seed, axis=1) * weights).sum(axis=1)
+    return Estimate(value, draws, resamples.stretch).interval(-1.0, 1.0)
 
 
-def correlation_interval(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], resamples: Resamples) -> Interval:
+def correlation(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], resamples: Resamples) -> Estimate:
     """Return r of two values per spot, each S."""
     value = float(pearson_per_gene(x[:, None], y[:, None])[0])
-    return _bounded(interval(value, _weighted_pearson(x[:, None], y[:, None], resamples.spots)[:, 0], resamples))
+    return Estimate(value, _weighted_pearson(x[:, None], y[:, None], resamples.spots)[:, 0], resamples.stretch)
 
 
-def concordance_interval(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], resamples: Resamples) -> Interval:
+def concordance(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], resamples: Resamples) -> Estimate:
     """Return Lin's concordance (1989) of two values per spot, each S: r, lowered where means or spreads differ."""
 
-    def concordance(weights: Floats) -> Floats:
+    def weighted(weights: Floats) -> Floats:
         mean_x, mean_y = weights @ x, weights @ y
         covariance = weights @ (x * y) - mean_x * mean_y
         spread = weights @ (x * x) - mean_x**2 + weights @ (y * y) - mean_y**2 + (mean_x - mean_y) ** 2
         found: Floats = np.divide(2 * covariance, spread, out=np.zeros_like(covariance), where=spread > 1e-18)
         return found
 
-    value = float(concordance(np.full((1, len(x)), 1 / len(x)))[0])
-    return _bounded(interval(value, concordance(resamples.spots), resamples))
+    value = float(weighted(np.full((1, len(x)), 1 / len(x)))[0])
+    return Estimate(value, weighted(resamples.spots), resamples.stretch)
 
 
 def verdict(primary: Comparison, against_augmentation: Comparison, against_mean: Comparison) -> str:
@@ -169,11 +181,6 @@ def _range(change: Interval) -> str:
 
 def _bracket(change: Interval) -> str:
     return f"({_percent(change.value)}, {_range(change)})"
-
-
-def _bounded(r: Interval) -> Interval:
-    """Keep a stretched interval of a correlation within -1 and 1."""
-    return Interval(value=r.value, low=max(r.low, -1.0), high=min(r.high, 1.0))
 
 
 def _stretch(units: int) -> float:

@@ -124,6 +124,8 @@ def explain_genes(best: float, others: float) -> str:
             "So the gain comes from genes that tissue hardly predicts, where an answer closer to the mean is already a smaller "
             "error: that suggests a predictor that became more cautious rather than sharper."
         )
+    if best < 0 <= others:
+        return finding + "So what gain there is lies in genes whose pattern tissue shows, and other genes pay for it."
     if best < 0:
         return finding + "So the gain reaches the genes whose pattern tissue shows."
     return finding + "So there is no gain to explain."

@@ -1,0 +1,152 @@
+"""Quality at equal samples: is a faster sampler as good as 250 DDIM steps? Differences with intervals, on an adapted site.
+
+    python benchmarks/quality.py HOME SITE [--sampler dpm++:25] [--sampler dpm++:15] [--noises 2] [--json]
+
+HOME is a client's state folder in which SITE has an adapter (`c2lst-client adapt`). For each held-out spot, patches are
+generated from its expression under each sampler, from the same noises, and compared with the real ones: conditioning r and
+concordance of the nuclear fraction, and the kernel distance of EfficientNet features (times 1000). The reference runs once more
+from other noises: how far it then is from itself is chance. Intervals are over parts of the slide, differences paired.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import paired
+import torch
+
+from c2lst_client.adapted import Adapted
+from c2lst_client.evaluate.distance import kernel_distance
+from c2lst_client.evaluate.embedding import Encoder, built_in_encoder
+from c2lst_client.evaluate.nuclei import nuclear_fraction, nuclear_threshold
+from c2lst_client.evaluate.statistics import Estimate, concordance, correlation, resample
+from c2lst_client.journey import Journey
+from c2lst_client.settings import Settings
+from c2lst_client.sites import open_site
+from c2lst_shared.diffusion.sampler import conditional, generate, seeded_noise, to_uint8
+from c2lst_shared.presets import SamplingConfig
+from c2lst_shared.progress import Progress, Silent, console_progress
+
+REFERENCE = "ddim:250"
+AGAIN = "ddim:250 from other noises"
+DEFAULTS = ["dpm++:25", "dpm++:20", "dpm++:15", "dpm++:10"]
+
+Patches = npt.NDArray[np.uint8]
+
+
+class Measured(NamedTuple):
+    """One sampler's patches, measured."""
+
+    seconds: float
+    r: Estimate
+    concordance: Estimate
+    distance: Estimate
+    features: npt.NDArray[np.float32]
+
+
+class Judge:
+    """Measures patches against the real ones of the held-out spots."""
+
+    def __init__(self, adapted: Adapted, encoder: Encoder, noises: int) -> None:
+        train, held_out = (adapted.tissue(rows).patches for rows in adapted.rows)
+        self._threshold = nuclear_threshold(train)
+        self._encoder = encoder
+        self._noises = noises
+        self._real_fraction = nuclear_fraction(held_out, self._threshold)
+        self._real = encoder(held_out)
+        self.draws = resample(len(held_out), centres=adapted.spots.centres[adapted.rows[1]])
+        self._repeated = self.draws._replace(spots=np.tile(self.draws.spots, noises) / noises)
+        single = resample(len(train), centres=adapted.spots.centres[adapted.rows[0]])
+        self.floor = kernel_distance(self._real, encoder(train), self.draws, single)
+
+    def measure(self, patches: Patches, seconds: float) -> Measured:
+        """Measure `noises` patches for each held-out spot, given as noises x spots."""
+        fraction = nuclear_fraction(patches, self._threshold).reshape(self._noises, -1).mean(axis=0)
+        features = self._encoder(patches)
+        return Measured(
+            seconds,
+            correlation(self._real_fraction, fraction, self.draws),
+            concordance(self._real_fraction, fraction, self.draws),
+            kernel_distance(self._real, features, self.draws, self._repeated),
+            features,
+        )
+
+
+def patches_of(
+    adapted: Adapted, model: torch.nn.Module, sampling: SamplingConfig, noises: int, first: int, progress: Progress
+) -> tuple[Patches, float]:
+    """Generate patches, noises x spots, from the noises numbered from `first`; return them with the seconds that it took."""
+    manifest = adapted.release.manifest
+    condition = torch.from_numpy(adapted.expression[adapted.rows[1]]).repeat(noises, 1)
+    device = next(model.parameters()).device
+    done, began = [], time.perf_counter()
+    progress.start(f"{sampling.sampler}:{sampling.steps}", len(condition))
+    for start in range(0, len(condition), sampling.batch):
+        rows = range(start, min(start + sampling.batch, len(condition)))
+        noise = seeded_noise(0, [first + row for row in rows], manifest.backbone.image_px).to(device)
+        predict = conditional(model, condition[rows.start : rows.stop].to(device), sampling.guidance)
+        done.append(to_uint8(generate(predict, noise, manifest.diffusion, sampling)).cpu().numpy())
+        progress.advance(len(rows))
+    return np.concatenate(done), time.perf_counter() - began
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("home", type=Path)
+    arguments.add_argument("site")
+    arguments.add_argument("--sampler", action="append", help=f"NAME:STEPS; default {', '.join(DEFAULTS)}")
+    arguments.add_argument("--noises", type=int, default=2, help="patches for each held-out spot")
+    arguments.add_argument("--json", action="store_true")
+    given = arguments.parse_args()
+    settings = Settings(home=given.home)
+    adapted = Journey(settings, open_site(settings.folders, given.site), progress=Silent(), stop=lambda: False).adapted()
+    model = adapted.adaptation.attach(adapted.release)
+    judge = Judge(adapted, built_in_encoder(), given.noises)
+    suggested = adapted.release.manifest.defaults.sampling
+    results: dict[str, Measured] = {}
+    with console_progress() as progress:
+        for name in [REFERENCE, AGAIN, *(given.sampler or DEFAULTS)]:
+            sampler, _, steps = name.split()[0].partition(":")
+            sampling = SamplingConfig.model_validate(suggested.model_dump() | {"sampler": sampler, "steps": int(steps)})
+            first = 10**6 if name == AGAIN else 0
+            results[name] = judge.measure(*patches_of(adapted, model, sampling, given.noises, first, progress))
+    rows = [row(name, measured, results[REFERENCE]) for name, measured in results.items()]
+    floor = shown(judge.floor, 1000)
+    if given.json:
+        print(json.dumps({"benchmark": "quality", "machine": paired.machine(), "floor": floor, "rows": rows}, indent=1))
+        return
+    print(f"{len(results[REFERENCE].features)} patches, guidance {suggested.guidance}; {paired.machine()}")
+    print(f"kernel distance x1000 of real training from real held-out patches, the floor: {words(floor)}")
+    for one in rows:
+        print(f"\n{one['sampler']}: {one['times_reference']:.1f} times as fast as the reference")
+        for what in ("r", "concordance", "distance"):
+            print(f"  {what:<12} {words(one[what]):<30} minus the reference's {words(one[what + '_difference'])}")
+
+
+def row(name: str, measured: Measured, reference: Measured) -> dict[str, object]:
+    found: dict[str, object] = {"sampler": name, "times_reference": reference.seconds / measured.seconds}
+    for what, scale in (("r", 1), ("concordance", 1), ("distance", 1000)):
+        estimate: Estimate = getattr(measured, what)
+        found[what] = shown(estimate, scale)
+        found[what + "_difference"] = shown(estimate.minus(getattr(reference, what)), scale)
+    return found
+
+
+def shown(estimate: Estimate, scale: float) -> list[float]:
+    found = estimate.interval()
+    return [round(scale * number, 4) for number in (found.value, found.low, found.high)]
+
+
+def words(numbers: object) -> str:
+    value, low, high = numbers  # type: ignore[misc]
+    return f"{value:7.3f} [{low:.3f}, {high:.3f}]"
+
+
+if __name__ == "__main__":
+    main()
