@@ -50,7 +50,8 @@ def main(title: str, cases: Mapping[str, Prepare], unit: str, parser: argparse.A
     """Run all cases (the default) or one of them (`--case`, used by the former) and print a table or JSON."""
     parser.add_argument("--repeats", type=int, default=3, help="turns; the median counts")
     parser.add_argument("--only", nargs="+", choices=list(cases), help="these cases alone")
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--save", type=Path, help="write the JSON to this file as well")
     parser.add_argument("--case", choices=list(cases), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.case:
@@ -64,12 +65,11 @@ def main(title: str, cases: Mapping[str, Prepare], unit: str, parser: argparse.A
         print(f"turn {number + 1} of {given.repeats} ...", file=sys.stderr)
         turns.append({name: in_own_process(script, passed, name) for name in chosen})
     rows = [summarise(name, chosen[0], turns) for name in chosen]
+    found = {"benchmark": title, "unit": unit, "machine": machine(), "rows": [asdict(row) for row in rows]}
+    if given.save:
+        given.save.write_text(json.dumps(found, indent=1))
     if given.json:
-        print(
-            json.dumps(
-                {"benchmark": title, "unit": unit, "machine": machine(), "rows": [asdict(row) for row in rows]}, indent=1
-            )
-        )
+        print(json.dumps(found, indent=1))
         return
     print(f"{title}; {machine()}; median of {given.repeats} turns")
     print(f"{'':<44}{unit + '/s':>14}{'times first':>14}{'[lowest, highest]':>20}{'peak MiB':>10}{'of first':>10}")

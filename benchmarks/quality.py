@@ -1,6 +1,6 @@
 """Quality at equal samples: is a faster sampler as good as 250 DDIM steps? Differences with intervals, on an adapted site.
 
-    python benchmarks/quality.py HOME SITE [--sampler dpm++:25] [--sampler dpm++:15] [--noises 2] [--json]
+    python benchmarks/quality.py HOME SITE [--sampler unipc:15:0.4] [--noises 2] [--json]
 
 HOME is a client's state folder in which SITE has an adapter (`c2lst-client adapt`). For each held-out spot, patches are
 generated from its expression under each sampler, from the same noises, and compared with the real ones: conditioning r and
@@ -33,9 +33,9 @@ from c2lst_shared.diffusion.sampler import conditional, generate, seeded_noise, 
 from c2lst_shared.presets import SamplingConfig
 from c2lst_shared.progress import Progress, Silent, console_progress
 
-REFERENCE = "ddim:250"
-AGAIN = "ddim:250 from other noises"
-DEFAULTS = ["dpm++:25", "dpm++:20", "dpm++:15", "dpm++:10"]
+REFERENCE = "ddim:250:0"
+AGAIN = "ddim:250:0 from other noises"
+DEFAULTS = ["unipc:15:0.4", "unipc:12:0.4", "dpm++:25:0"]
 
 Patches = npt.NDArray[np.uint8]
 
@@ -90,7 +90,7 @@ def patches_of(
     for start in range(0, len(condition), sampling.batch):
         rows = range(start, min(start + sampling.batch, len(condition)))
         noise = seeded_noise(0, [first + row for row in rows], manifest.backbone.image_px).to(device)
-        predict = conditional(model, condition[rows.start : rows.stop].to(device), sampling.guidance)
+        predict = conditional(model, condition[rows.start : rows.stop].to(device), manifest.diffusion, sampling)
         done.append(to_uint8(generate(predict, noise, manifest.diffusion, sampling)).cpu().numpy())
         progress.advance(len(rows))
     return np.concatenate(done), time.perf_counter() - began
@@ -100,7 +100,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("home", type=Path)
     arguments.add_argument("site")
-    arguments.add_argument("--sampler", action="append", help=f"NAME:STEPS; default {', '.join(DEFAULTS)}")
+    arguments.add_argument("--sampler", action="append", help=f"NAME:STEPS:GUIDED_FROM; default {', '.join(DEFAULTS)}")
     arguments.add_argument("--noises", type=int, default=2, help="patches for each held-out spot")
     arguments.add_argument("--json", action="store_true")
     given = arguments.parse_args()
@@ -112,8 +112,9 @@ def main() -> None:
     results: dict[str, Measured] = {}
     with console_progress() as progress:
         for name in [REFERENCE, AGAIN, *(given.sampler or DEFAULTS)]:
-            sampler, _, steps = name.split()[0].partition(":")
-            sampling = SamplingConfig.model_validate(suggested.model_dump() | {"sampler": sampler, "steps": int(steps)})
+            sampler, steps, guided_from = name.split()[0].split(":")
+            chosen = {"sampler": sampler, "steps": int(steps), "guided_from": float(guided_from)}
+            sampling = SamplingConfig.model_validate(suggested.model_dump() | chosen)
             first = 10**6 if name == AGAIN else 0
             results[name] = judge.measure(*patches_of(adapted, model, sampling, given.noises, first, progress))
     rows = [row(name, measured, results[REFERENCE]) for name, measured in results.items()]

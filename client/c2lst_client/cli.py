@@ -40,7 +40,7 @@ ScaleOption = Annotated[
 ]
 GuidanceOption = Annotated[float | None, typer.Option(min=0, max=20, help="Guidance scale; the release suggests one.")]
 SampleStepsOption = Annotated[int | None, typer.Option("--steps", min=2, max=1000, help="Sampler steps per patch.")]
-SamplerOption = Annotated[str | None, typer.Option(help="dpm++ or ddim.")]
+SamplerOption = Annotated[str | None, typer.Option(help="unipc, dpm++ or ddim.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Of all random choices.")]
 
 

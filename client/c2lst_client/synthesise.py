@@ -129,7 +129,7 @@ def write_pairs(
         BadInput: the folder holds pairs made otherwise and `overwrite` is false.
         Interrupted: stopped between two batches; the same call goes on with the next one.
     """
-    image_px = release.manifest.backbone.image_px
+    image_px, diffusion = release.manifest.backbone.image_px, release.manifest.diffusion
     made_by = {
         "release": release.manifest.name,
         "weights_sha256": release.fingerprint,
@@ -156,9 +156,9 @@ def write_pairs(
             progress.start("generating patches", len(writer), done=writer.done)
             while writer.done < len(writer):
                 batch = range(writer.done, min(writer.done + sampling.batch, len(writer)))
-                predict = conditional(adapted, condition[batch.start : batch.stop].to(device), sampling.guidance)
+                predict = conditional(adapted, condition[batch.start : batch.stop].to(device), diffusion, sampling)
                 noise = seeded_noise(seed, batch, image_px).to(device)
-                patches = to_uint8(generate(predict, noise, release.manifest.diffusion, sampling))
+                patches = to_uint8(generate(predict, noise, diffusion, sampling))
                 writer.append(patches.cpu().numpy())
                 progress.advance(len(batch))
                 if stop() and writer.done < len(writer):

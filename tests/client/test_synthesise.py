@@ -55,7 +55,7 @@ def test_pairs_say_where_they_come_from(tmp_path, adapted):
     assert set(pairs.obs["source"]) == set(train)
     assert pairs.provenance["release"] == "mob/1"
     assert pairs.provenance["adapter"] == adapted[1].record.fingerprint
-    assert pairs.provenance["sampling"] == {"sampler": "dpm++", "steps": 2, "guidance": 3.0}
+    assert pairs.provenance["sampling"] == {"sampler": "unipc", "steps": 2, "guidance": 3.0, "guided_from": 0.0}
     assert pairs.genes == list(adapted[1].panel.genes)
     assert pairs.patches([0]).std() > 0
 

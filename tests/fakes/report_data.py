@@ -99,7 +99,7 @@ def conditioning_result(split: Split, *, r: float = 0.71) -> ConditioningResult:
         shuffled_r=Interval(value=0.01, low=-0.15, high=0.17),
         ridge_r=Interval(value=0.78, low=0.7, high=0.84),
         guidance=3.0,
-        sampler="dpm++",
+        sampler="unipc",
         steps=25,
         samples_per_spot=2,
         barcodes=list(split.test),

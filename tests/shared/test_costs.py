@@ -42,16 +42,24 @@ def count_calls(monkeypatch, owner, name):
 
 
 @pytest.mark.parametrize(
-    ("blocks", "guidance", "encodings", "decodings"),
-    [("decoder", 3.0, 7, 14), ("decoder", 1.0, 7, 7), ("decoder", 0.0, 7, 7), ("all", 3.0, 14, 14)],
+    ("blocks", "guidance", "guided_from", "encodings", "decodings"),
+    [
+        ("decoder", 3.0, 0.0, 10, 20),
+        ("decoder", 3.0, 0.4, 10, 16),  # steps 999, 899, ... 99, four of which lie below 400
+        ("decoder", 1.0, 0.0, 10, 10),
+        ("decoder", 0.0, 0.0, 10, 10),
+        ("all", 3.0, 0.0, 20, 20),
+    ],
 )
-def test_evaluations_of_a_sample(monkeypatch, blocks, guidance, encodings, decodings):
+def test_evaluations_of_a_sample(monkeypatch, blocks, guidance, guided_from, encodings, decodings):
     model = adapted(blocks)
     encoded = count_calls(monkeypatch, Backbone, "encode")
     decoded = count_calls(monkeypatch, Backbone, "decode")
     projected = count_calls(monkeypatch, Adapter, "forward")
-    sampling = SamplingConfig(steps=7, guidance=guidance)
-    generate(conditional(model, torch.randn(2, 3), guidance), seeded_noise(0, [0, 1], 16), DiffusionConfig(), sampling)
+    sampling = SamplingConfig(steps=10, guidance=guidance, guided_from=guided_from)
+    diffusion = DiffusionConfig()
+    predict = conditional(model, torch.randn(2, 3), diffusion, sampling)
+    generate(predict, seeded_noise(0, [0, 1], 16), diffusion, sampling)
     assert (len(encoded), len(decoded), len(projected)) == (encodings, decodings, 1)
 
 
