@@ -53,10 +53,12 @@ def plan_expression(expression: npt.NDArray[np.float32], per_spot: int, mode: Ex
     source = np.tile(np.arange(spots), per_spot)
     if mode == "observed":
         return Plan(expression[source], source, source, np.zeros(len(source)))
+    from sklearn.neighbors import NearestNeighbors
+
     generator = np.random.default_rng(seed)
-    distances = np.linalg.norm(expression[:, None] - expression[None], axis=2)
-    np.fill_diagonal(distances, np.inf)
-    nearest = np.argsort(distances, axis=1, kind="stable")[:, : min(NEIGHBOURS, spots - 1)]  # never the spot itself
+    # brute force works in chunks, so that memory does not grow with the square of the spots
+    search = NearestNeighbors(n_neighbors=min(NEIGHBOURS, spots - 1), algorithm="brute").fit(expression)
+    nearest = search.kneighbors(return_distance=False)  # never the spot itself
     partner = nearest[source, generator.integers(nearest.shape[1], size=len(source))]
     share = generator.uniform(0.0, 0.5, size=len(source))
     mixed = (1 - share)[:, None] * expression[source] + share[:, None] * expression[partner]
