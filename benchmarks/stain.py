@@ -2,8 +2,8 @@
 
     python benchmarks/stain.py SLIDE [--patches 64] [--method vahadane] [--repeats 3] [--json]
 
-Patches of 224 px are cut from the slide's tissue beforehand, or with the clock running in the last case; fitting the slide, once,
-is part of our time.
+Patches of 224 px are cut from the slide's tissue beforehand, in the last case with the clock running. Fitting the slide, which
+happens once, is part of our time.
 """
 
 from __future__ import annotations
