@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 import httpx
 from pydantic import ValidationError
@@ -23,6 +24,8 @@ from c2lst_shared.wire import Problem, WireMessage, WireReply
 MAX_REPLY_BYTES = 1 << 20
 MAX_PROBLEM_BYTES = 4 << 10
 TIMEOUT = httpx.Timeout(60, connect=10)  # seconds without a byte
+SLOWEST = 500  # bytes a second, on average over WINDOW: a body that drips for ever is given up
+WINDOW = 60.0  # seconds
 _PATH = re.compile(r"(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")  # no query, no "..", nothing that could carry data
 
 Reply = TypeVar("Reply", bound=WireReply)
@@ -97,22 +100,67 @@ class Egress:
         """
         return self._exchange("GET", path, limit)
 
-    def _exchange(self, method: str, path: str, limit: int, message: WireMessage | None = None) -> Iterator[bytes]:
+    def continue_download(self, path: str, file: BinaryIO, *, length: int, on_bytes: Callable[[int], None]) -> None:
+        """Append what is missing of the `length` bytes at `path` to `file`, which is open at its end.
+
+        A server that sends the whole body instead of the rest makes the file start anew; `on_bytes` is told how many bytes
+        came or, with a negative number, how many were given up.
+
+        Raises:
+            HttpStatus: the server refused or does not have it.
+            TransferFailed: the connection failed, or the body ended early; what came is in the file.
+            BadArtefact: there is more than `length`.
+        """
+        held = file.tell()
+        try:
+            for chunk in self._exchange("GET", path, length - held, first_byte=held, whole=lambda: on_bytes(-_emptied(file))):
+                file.write(chunk)
+                on_bytes(len(chunk))
+        except HttpStatus as error:
+            if error.status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
+                raise BadArtefact(
+                    f"{self._server}{path} is shorter than the {length} bytes that were signed; refused."
+                ) from error
+            raise
+        if file.tell() < length:
+            raise TransferFailed(
+                f"{self._server}{path} ended after {file.tell()} of {length} bytes; run again, it goes on there."
+            )
+
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        limit: int,
+        message: WireMessage | None = None,
+        *,
+        first_byte: int = 0,
+        whole: Callable[[], None] = lambda: None,
+    ) -> Iterator[bytes]:
+        """Yield the answer's body; with `first_byte` the rest from there, or all of it after a call of `whole`."""
         if not _PATH.fullmatch(path):
             raise BadArtefact(f"{path!r} is no path that c2lst asks for; what names it cannot be trusted.")
         body = message.body() if message else b""
         status, sent, received = None, len(body), 0
+        headers = _headers(message, first_byte)
         try:
-            with self._translated(), self._client.stream(method, path, content=body, headers=_headers(message)) as response:
+            with self._translated(), self._client.stream(method, path, content=body, headers=headers) as response:
                 status = response.status_code
-                if status != httpx.codes.OK:
+                if first_byte and status == httpx.codes.OK:
+                    whole()
+                    limit += first_byte
+                elif first_byte and status == httpx.codes.PARTIAL_CONTENT:
+                    _check_range(response, self._server + path, first_byte)
+                elif status != httpx.codes.OK:
                     problem = _beginning(response, MAX_PROBLEM_BYTES)
                     received = len(problem)
                     raise HttpStatus(self._explain(path, status, problem), status)
+                pace = _Pace(self._server + path)
                 for chunk in response.iter_raw():
                     received += len(chunk)
                     if received > limit:
                         raise BadArtefact(f"{self._server}{path} is longer than {limit} bytes, which it may not be; refused.")
+                    pace.check(received)
                     yield chunk
         except TransferFailed as error:
             if isinstance(error.__cause__, (httpx.ConnectError, httpx.ConnectTimeout)):
@@ -166,5 +214,36 @@ def _beginning(response: httpx.Response, limit: int) -> bytes:
     return content
 
 
-def _headers(message: WireMessage | None) -> dict[str, str]:
-    return {"Content-Type": "application/json"} if message else {}
+class _Pace:
+    """Gives up on a body that comes more slowly than SLOWEST over a whole WINDOW."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._since, self._received = time.monotonic(), 0
+
+    def check(self, received: int) -> None:
+        elapsed = time.monotonic() - self._since
+        if elapsed < WINDOW:
+            return
+        if received - self._received < SLOWEST * elapsed:
+            raise TransferFailed(f"{self._url} comes too slowly to wait for; check the network and run again.")
+        self._since, self._received = time.monotonic(), received
+
+
+def _check_range(response: httpx.Response, url: str, first_byte: int) -> None:
+    if not response.headers.get("Content-Range", "").startswith(f"bytes {first_byte}-"):
+        raise TransferFailed(f"{url} answered with another part than was asked for; run again or ask the central operator.")
+
+
+def _emptied(file: BinaryIO) -> int:
+    """Empty the file and return how many bytes it had."""
+    held = file.tell()
+    file.seek(0)
+    file.truncate()
+    return held
+
+
+def _headers(message: WireMessage | None, first_byte: int) -> dict[str, str]:
+    if message:
+        return {"Content-Type": "application/json"}
+    return {"Range": f"bytes={first_byte}-"} if first_byte else {}

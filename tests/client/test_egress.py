@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import httpx
 import pytest
+from fakes.answering import answering, connected, replying
 from pydantic import SecretStr
 
 from c2lst_client.audit import AuditLog, verify_chain
@@ -19,53 +17,9 @@ from c2lst_client.egress import MAX_PROBLEM_BYTES, MAX_REPLY_BYTES, Egress, Http
 from c2lst_shared.errors import BadArtefact, BadInput, TransferFailed
 from c2lst_shared.wire import EnrolmentReply, EnrolmentRequest
 
-Answer = Callable[[BaseHTTPRequestHandler], None]
 PEM = "-----BEGIN PUBLIC KEY-----\nMHYw\n-----END PUBLIC KEY-----\n"
 REQUEST = EnrolmentRequest(token=SecretStr("s3cret"), public_key_pem=PEM)
 REPLY = b'{"site": "a", "enrolled": "2026-01-01T00:00:00Z", "key_fingerprint": "' + b"0" * 64 + b'", "more": 1}'
-
-
-@contextmanager
-def answering(answer: Answer) -> Iterator[str]:
-    """Run a server that answers every request with `answer`, and give its URL."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            answer(self)
-
-        def do_POST(self) -> None:
-            self.do_GET()
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
-@contextmanager
-def connected(answer: Answer, log: Path) -> Iterator[Egress]:
-    with answering(answer) as url, Egress(url, AuditLog(log)) as egress:
-        yield egress
-
-
-def replying(body: bytes, status: int = 200, **headers: str) -> Answer:
-    def answer(request: BaseHTTPRequestHandler) -> None:
-        request.send_response(status)
-        for name, value in headers.items():
-            request.send_header(name, value)
-        request.send_header("Content-Length", str(len(body)))
-        request.end_headers()
-        request.wfile.write(body)
-
-    return answer
 
 
 @pytest.fixture

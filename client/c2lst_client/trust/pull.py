@@ -7,22 +7,22 @@ files are fetched here, into a folder beside the final place, which is renamed w
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tuf.api.exceptions import DownloadHTTPError
+from tuf.api.exceptions import DownloadHTTPError, RepositoryError
 from tuf.api.metadata import TargetFile
 from tuf.ngclient import FetcherInterface, Updater
 
 from c2lst_client.egress import Egress, HttpStatus
 from c2lst_client.home import Home
+from c2lst_client.trust.fetch import Patience, begun, fetch, is_temporary, writable
 from c2lst_client.trust.pinned import Enrolment, load_enrolment, locked, open_egress, read_pinned_root
 from c2lst_client.trust.refusals import refusals
 from c2lst_client.trust.signed import signed_organs, signed_targets
-from c2lst_shared import atomic
-from c2lst_shared.errors import BadArtefact, BadInput
+from c2lst_shared.errors import BadArtefact, BadInput, TransferFailed
 from c2lst_shared.progress import Progress, Silent
 from c2lst_shared.release.manifest import MANIFEST, MAX_MANIFEST_BYTES, SAMPLES, WEIGHTS, Manifest, parse_manifest
 from c2lst_shared.release.targets import FILES, check_organ, complete_numbers, served_path, target_path
@@ -47,20 +47,27 @@ class PulledRelease:
 
 
 def pull(
-    home: Home, organ: str, number: int | None = None, progress: Progress | None = None, *, proxy: str | None = None
+    home: Home,
+    organ: str,
+    number: int | None = None,
+    progress: Progress | None = None,
+    *,
+    proxy: str | None = None,
+    patience: Patience | None = None,
 ) -> PulledRelease:
-    """Fetch and verify a release, the latest one without `number`.
+    """Fetch and verify a release, the latest one without `number`; one that was begun goes on where it was.
 
     Raises:
-        BadInput: the site is not enrolled, there is no such release, or the disk is full.
+        BadInput: the site is not enrolled, there is no such release, or the disk is full or cannot be written.
         BadArtefact: something is not what was signed; no release was changed.
-        TransferFailed: the server cannot be reached.
+        TransferFailed: the server cannot be reached, though it was tried for as long as `patience` says.
         Busy: another pull is going on.
     """
     check_organ(organ)
     enrolment = load_enrolment(home)
-    with locked(home), open_egress(home, enrolment, proxy) as egress, refusals():
-        _refresh(home, enrolment, egress, organ)
+    progress, patience = progress or Silent(), patience or Patience()
+    with locked(home), writable(home.path), open_egress(home, enrolment, proxy) as egress, refusals():
+        patience.keep_trying(lambda: _refresh(home, enrolment, egress, organ), on_trouble=_note(progress))
         signed = signed_targets(home, enrolment, organ)
         number = _choose(home, enrolment, signed, organ, number)
         folder = home.release(organ, number)
@@ -70,7 +77,7 @@ def pull(
                 return PulledRelease(_read_manifest(folder, signed, organ, number), folder, downloaded=False)
             except BadArtefact:
                 pass  # damaged since it was pulled: fetched again below, and replaced only by a verified one
-        return PulledRelease(_fetch(egress, folder, signed, organ, number, progress or Silent()), folder, downloaded=True)
+        return PulledRelease(_fetch(egress, folder, signed, organ, number, progress, patience), folder, downloaded=True)
 
 
 def load_release(home: Home, organ: str, number: int) -> tuple[Manifest, dict[str, torch.Tensor]]:
@@ -129,38 +136,56 @@ def _choose(home: Home, enrolment: Enrolment, signed: Mapping[str, TargetFile], 
 
 
 def _fetch(
-    egress: Egress, folder: Path, signed: Mapping[str, TargetFile], organ: str, number: int, progress: Progress
+    egress: Egress,
+    folder: Path,
+    signed: Mapping[str, TargetFile],
+    organ: str,
+    number: int,
+    progress: Progress,
+    patience: Patience,
 ) -> Manifest:
     infos = {file: signed[target_path(organ, number, file)] for file in FILES}
     if infos[MANIFEST].length > MAX_MANIFEST_BYTES:
         raise BadArtefact(f"The manifest of {organ}/{number} is too long; do not use this release and tell the operator.")
     part = folder.with_name(f".{number}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    part.mkdir(parents=True, exist_ok=True)
+    _check_space(part, sum(info.length for info in infos.values()) - begun(part))
+    progress.start(f"pulling {organ}/{number} (kB)", sum(_kilobytes(info.length) for info in infos.values()))
+
+    def get(file: str) -> None:
+        info = infos[file]
+        address = TARGETS + served_path(info.path, info.hashes["sha256"])
+        fetch(egress, address, info, part / file, patience=patience, on_bytes=_Kilobytes(progress), on_trouble=_note(progress))
+
     try:
-        _check_space(part, sum(info.length for info in infos.values()))
-        progress.start(f"pulling {organ}/{number} (kB)", sum(_kilobytes(info.length) for info in infos.values()))
-        _fetch_file(egress, infos[MANIFEST], part / MANIFEST, progress)
+        get(MANIFEST)
         manifest = _read_manifest(part, signed, organ, number)  # a wrong one is refused before the weights are fetched
         for file in (SAMPLES, WEIGHTS):
-            _fetch_file(egress, infos[file], part / file, progress)
+            get(file)
         load_weights(part / WEIGHTS, manifest.tensors, sha256=manifest.weights_sha256)
-        _put_in_place(part, folder)
-    finally:
-        shutil.rmtree(part, ignore_errors=True)
+    except (BadArtefact, RepositoryError, TransferFailed) as error:
+        if not (isinstance(error, TransferFailed) and is_temporary(error)):
+            shutil.rmtree(part)  # only what can be gone on with is kept
+        raise
+    _put_in_place(part, folder)
     return manifest
 
 
-def _fetch_file(egress: Egress, info: TargetFile, path: Path, progress: Progress) -> None:
-    received = 0
-    with atomic.replacing(path) as temporary:
-        with temporary.open("wb") as file:
-            for chunk in egress.download(TARGETS + served_path(info.path, info.hashes["sha256"]), limit=info.length):
-                file.write(chunk)
-                progress.advance(_kilobytes(received + len(chunk)) - _kilobytes(received))
-                received += len(chunk)
-        with temporary.open("rb") as file:
-            info.verify_length_and_hashes(file)
+class _Kilobytes:
+    """Tells a progress of bytes, in kilobytes."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._bytes = 0
+
+    def __call__(self, count: int) -> None:
+        before = _kilobytes(self._bytes)
+        self._bytes += count
+        self._progress.advance(_kilobytes(self._bytes) - before)
+
+
+def _note(progress: Progress) -> Callable[[str], None]:
+    return lambda note: progress.advance(0, note)
 
 
 def _check_files(folder: Path, signed: Mapping[str, TargetFile], organ: str, number: int, files: Iterable[str]) -> None:

@@ -17,6 +17,7 @@ from tuf.api.metadata import Metadata, Timestamp
 from c2lst_client.audit import verify_chain
 from c2lst_client.home import Home
 from c2lst_client.trust.enrol import enrol
+from c2lst_client.trust.fetch import Patience
 from c2lst_client.trust.pinned import locked
 from c2lst_client.trust.pull import load_release, newest_here, pull
 from c2lst_server.publishing.refresh import renew_targets
@@ -94,7 +95,7 @@ def test_pulled_release_needs_no_server(template: Central, home: Home, tmp_path:
     central.engine.dispose()
     assert load_release(home, "mob", 1)[0].name == "mob/1"
     with pytest.raises(TransferFailed, match=r"cannot be reached .*; check the network and run again"):
-        pull(home, "mob")
+        pull(home, "mob", patience=Patience(attempts=2, first_wait=0))
 
 
 @pytest.mark.parametrize("file", [MANIFEST, WEIGHTS, SAMPLES])
@@ -234,7 +235,7 @@ def put_another_server_at_the_address(central: Central, _: int) -> None:
 
 TAMPERING: list[tuple[Callable[[Central, int], None], str]] = [
     (flip_a_bit_of_the_weights, "A file is not the one that was signed"),
-    (cut_the_weights_short, "A file is not the one that was signed .Observed length 607"),
+    (cut_the_weights_short, "shorter than the 616 bytes that were signed"),
     (lengthen_the_weights, "longer than 616 bytes"),
     (change_the_manifest, "A file is not the one that was signed"),
     (change_the_samples, "A file is not the one that was signed"),
@@ -442,3 +443,16 @@ def test_leftovers_of_an_interrupted_pull_do_not_stand_in_the_way(central: Centr
     (part / WEIGHTS).write_bytes(b"half")
     assert pull(enrolled, "mob").downloaded
     assert [path.name for path in (enrolled.releases / "mob").iterdir()] == ["1"]
+
+
+def test_begun_pull_goes_on_where_it_was(central: Central, enrolled: Home) -> None:
+    weights = central.served(WEIGHTS)
+    content, digest = weights.read_bytes(), weights.name.partition(".")[0]
+    part = enrolled.releases / "mob" / ".1.part"
+    part.mkdir(parents=True)
+    (part / f"{WEIGHTS}.{digest[:16]}.part").write_bytes(content[:100])
+    progress = Counting()
+    assert pull(enrolled, "mob", progress=progress).downloaded
+    assert progress.done == progress.total
+    received = [json.loads(line)["bytes_in"] for line in enrolled.audit_log.read_text().splitlines() if WEIGHTS in line]
+    assert received == [len(content) - 100]

@@ -1,0 +1,159 @@
+"""Fetch signed files: what was begun goes on, what breaks off is tried again, and nothing counts before it is verified.
+
+A file comes into `NAME.DIGEST.part` and gets its name when it has the signed length and digest. The digest in the name keeps
+what was begun of one file from being continued with another.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+from tuf.api.exceptions import LengthOrHashMismatchError
+from tuf.api.metadata import TargetFile
+
+from c2lst_client.egress import Egress, HttpStatus
+from c2lst_shared.errors import BadArtefact, BadInput, TransferFailed
+
+TEMPORARY = {httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS}  # and every 5xx
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often a transfer that fails is tried again, and after which wait."""
+
+    attempts: int = 5  # in a row that bring nothing
+    first_wait: float = 1.0  # seconds; doubles with each attempt
+    longest_wait: float = 30.0  # seconds
+
+    def keep_trying(
+        self, work: Callable[[], None], *, came: Callable[[], int] = lambda: 0, on_trouble: Callable[[str], None]
+    ) -> None:
+        """Do `work` until it succeeds or fails for good.
+
+        Args:
+            work: may raise TransferFailed.
+            came: how much has come so far; attempts that brought something do not count as failed.
+            on_trouble: is told before each wait.
+
+        Raises:
+            TransferFailed: the last failure.
+        """
+        failed = 0
+        while True:
+            before = came()
+            try:
+                return work()
+            except TransferFailed as error:
+                failed = 1 if came() > before else failed + 1
+                if failed >= self.attempts or not is_temporary(error):
+                    raise
+            wait = min(self.first_wait * 2 ** (failed - 1), self.longest_wait)
+            on_trouble(f"connection lost, again in {wait:.0f} s")
+            time.sleep(wait * secrets.SystemRandom().uniform(0.5, 1.0))  # sites that lost a server do not come back as one
+
+
+def is_temporary(error: TransferFailed) -> bool:
+    """Whether the same request may succeed a little later."""
+    return not isinstance(error, HttpStatus) or error.status in TEMPORARY or error.status >= 500
+
+
+def fetch(
+    egress: Egress,
+    address: str,
+    info: TargetFile,
+    path: Path,
+    *,
+    patience: Patience,
+    on_bytes: Callable[[int], None],
+    on_trouble: Callable[[str], None],
+) -> None:
+    """Bring the signed file that is at `address` to `path`, going on with what an earlier call left.
+
+    Raises:
+        TransferFailed: the server cannot be reached, again and again; what came is kept.
+        LengthOrHashMismatchError, BadArtefact: it is not what was signed; nothing of it is kept.
+        BadInput: the disk is full or cannot be written.
+    """
+    with writable(path.parent):
+        if _is_signed(path, info):
+            on_bytes(info.length)
+            return
+        part = path.with_name(f"{path.name}.{info.hashes['sha256'][:16]}.part")
+        continued = part.is_file() and 0 < part.stat().st_size <= info.length
+        if not continued:
+            part.unlink(missing_ok=True)
+        on_bytes(part.stat().st_size if continued else 0)
+        while True:
+            try:
+                _download(egress, address, info, part, patience, on_bytes, on_trouble)
+                _verify(part, info)
+            except (LengthOrHashMismatchError, BadArtefact):
+                part.unlink()
+                if not continued:
+                    raise
+                continued = False  # what was here was spoilt on this disk, or came from a server that has mended itself since
+                on_bytes(-info.length)
+            else:
+                part.replace(path)
+                return
+
+
+def begun(folder: Path) -> int:
+    """Return how many bytes an earlier call left in `folder`."""
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+@contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """Raise BadInput, in one sentence, where the disk of `folder` cannot take more."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in FULL:
+            raise BadInput(f"The disk of {folder} is full; make room and run again, it goes on where it was.") from error
+        if error.errno in CLOSED:
+            raise BadInput(f"{folder} cannot be written ({error.strerror}); check its owner and how it is mounted.") from error
+        raise
+
+
+def _download(
+    egress: Egress,
+    address: str,
+    info: TargetFile,
+    part: Path,
+    patience: Patience,
+    on_bytes: Callable[[int], None],
+    on_trouble: Callable[[str], None],
+) -> None:
+    with part.open("ab") as file:
+
+        def go_on() -> None:
+            if file.tell() < info.length:
+                egress.continue_download(address, file, length=info.length, on_bytes=on_bytes)
+
+        patience.keep_trying(go_on, came=file.tell, on_trouble=on_trouble)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _is_signed(path: Path, info: TargetFile) -> bool:
+    try:
+        _verify(path, info)
+    except (FileNotFoundError, LengthOrHashMismatchError):
+        return False
+    return True
+
+
+def _verify(path: Path, info: TargetFile) -> None:
+    with path.open("rb") as content:
+        info.verify_length_and_hashes(content)
