@@ -252,6 +252,8 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
     typer.echo(f"Home      {state.home}")
     typer.echo(f"Enrolled  {f'as {state.enrolled_as} at {state.server}' if state.enrolled_as else 'not yet'}")
     typer.echo(f"Releases  {', '.join(state.releases) or 'none yet'}")
+    for name, withdrawal in state.withdrawn.items():
+        typer.echo(f"  {name} was {withdrawal}; it is set aside.")
     for site in state.sites:
         typer.echo(f"Site {site.name} ({site.organ}): {', '.join(site.done) or 'nothing made yet'}")
         if site.next:

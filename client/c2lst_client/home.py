@@ -33,6 +33,11 @@ class Home:
         return self.path / "trust" / "metadata"
 
     @property
+    def seen(self) -> Path:
+        """The latest moment and the newest releases that were seen."""
+        return self.path / "trust" / "seen.json"
+
+    @property
     def trust_lock(self) -> Path:
         """Held while trust or releases are being changed."""
         return self.path / "trust" / ".lock"
@@ -45,6 +50,15 @@ class Home:
     def release(self, organ: str, number: int) -> Path:
         """The folder of one verified release."""
         return self.releases / organ / str(number)
+
+    @property
+    def quarantine(self) -> Path:
+        """Releases that were withdrawn after they had been pulled."""
+        return self.path / "quarantine"
+
+    def quarantined(self, organ: str, number: int) -> Path:
+        """The folder of one of them."""
+        return self.quarantine / organ / str(number)
 
     @property
     def audit_log(self) -> Path:

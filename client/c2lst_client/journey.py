@@ -36,6 +36,7 @@ from c2lst_shared.diffusion.hardware import best_device
 from c2lst_shared.errors import BadInput, Interrupted
 from c2lst_shared.presets import SamplingConfig
 from c2lst_shared.progress import Progress
+from c2lst_shared.release.targets import split_release
 
 RESULT = "result.json"
 PREDICTIONS = "predictions.npz"
@@ -208,10 +209,10 @@ class Journey:
 
 def _release_number(name: str, organ: str) -> int:
     """The number in a release's name such as `mob/1`."""
-    given, _, number = name.partition("/")
-    if given != organ or not number.isdecimal() or int(number) < 1:
+    given, number = split_release(name)
+    if given != organ:
         raise BadInput(f"{name!r} is not a release for this site's organ; write it like {organ}/1.")
-    return int(number)
+    return number
 
 
 def _adaptation_settings(

@@ -10,6 +10,7 @@ from c2lst_client.home import Home
 from c2lst_client.sites import Site, open_site, site_names
 from c2lst_client.spots.pairs import PairSet
 from c2lst_client.trust.pinned import load_enrolment
+from c2lst_client.trust.quarantine import why_set_aside
 from c2lst_shared.errors import BadArtefact, BadInput
 
 STEPS = ("adapt", "synthesise", "cotrain", "report")
@@ -32,20 +33,27 @@ class Status(BaseModel):
     enrolled_as: str | None
     server: str | None
     releases: list[str]
+    withdrawn: dict[str, str]  # release -> when and why
     sites: list[SiteStatus]
 
 
 def read_status(home: Home) -> Status:
     """Look at the state folder; nothing is changed and nothing is sent."""
     enrolment = load_enrolment(home) if home.enrolment.exists() else None
-    folders = sorted(home.releases.glob("*/[0-9]*"), key=lambda folder: (folder.parent.name, int(folder.name)))
+    quarantined = {f"{organ}/{number}": why_set_aside(home, organ, number) for organ, number in _numbered(home.quarantine)}
     return Status(
         home=str(home.path),
         enrolled_as=enrolment.site if enrolment else None,
         server=enrolment.server if enrolment else None,
-        releases=[f"{folder.parent.name}/{folder.name}" for folder in folders],
+        releases=[f"{organ}/{number}" for organ, number in _numbered(home.releases)],
+        withdrawn={name: str(withdrawal) for name, withdrawal in quarantined.items() if withdrawal},
         sites=[_site_status(open_site(home, name)) for name in site_names(home)],
     )
+
+
+def _numbered(folder: Path) -> list[tuple[str, int]]:
+    found = ((path.parent.name, path.name) for path in folder.glob("*/[0-9]*"))
+    return sorted((organ, int(number)) for organ, number in found if number.isdecimal())
 
 
 def _site_status(site: Site) -> SiteStatus:

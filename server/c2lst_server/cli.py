@@ -147,6 +147,24 @@ def publish(
 
 
 @app.command()
+def withdraw(
+    release: Annotated[str, typer.Argument(help="For example mob/1.")],
+    reason: Annotated[str, typer.Option(help="Why, in one line; sites will read it.")],
+    home: HomeOption = None,
+    passphrase_file: PassphraseFileOption = None,
+) -> None:
+    """Take a release back: sign that it is not to be used any more. Its number is not given again."""
+    from c2lst_server.publishing.keys import Keyring
+    from c2lst_server.publishing.withdraw import withdraw as withdraw_release
+    from c2lst_shared.release.targets import split_release
+
+    settings = _settings(home, passphrase_file)
+    organ, number = split_release(release)
+    signed = withdraw_release(settings.folders, Keyring(settings.folders.keys, _passphrase(settings)), organ, number, reason)
+    typer.echo(f"{release} is {signed}. Sites set it aside at their next pull.")
+
+
+@app.command()
 def renew(home: HomeOption = None, passphrase_file: PassphraseFileOption = None) -> None:
     """Sign the targets and every organ's role again before they expire (90 days)."""
     from c2lst_server.publishing.keys import Keyring

@@ -20,13 +20,16 @@ from c2lst_client.egress import Egress, HttpStatus
 from c2lst_client.home import Home
 from c2lst_client.trust.fetch import Patience, begun, fetch, is_temporary, writable
 from c2lst_client.trust.pinned import Enrolment, load_enrolment, locked, open_egress, read_pinned_root
+from c2lst_client.trust.quarantine import set_aside, why_set_aside
 from c2lst_client.trust.refusals import refusals
+from c2lst_client.trust.seen import check_clock, load_seen, remember
 from c2lst_client.trust.signed import signed_organs, signed_targets
 from c2lst_shared.errors import BadArtefact, BadInput, TransferFailed
 from c2lst_shared.progress import Progress, Silent
 from c2lst_shared.release.manifest import MANIFEST, MAX_MANIFEST_BYTES, SAMPLES, WEIGHTS, Manifest, parse_manifest
 from c2lst_shared.release.targets import FILES, check_organ, complete_numbers, served_path, target_path
 from c2lst_shared.release.weights import load_weights
+from c2lst_shared.release.withdrawal import Withdrawal, withdrawals
 
 if TYPE_CHECKING:
     import torch
@@ -58,8 +61,9 @@ def pull(
     """Fetch and verify a release, the latest one without `number`; one that was begun goes on where it was.
 
     Raises:
-        BadInput: the site is not enrolled, there is no such release, or the disk is full or cannot be written.
-        BadArtefact: something is not what was signed; no release was changed.
+        BadInput: the site is not enrolled, there is no such release or it was withdrawn, the clock was set back, or the disk is
+            full or cannot be written.
+        BadArtefact: something is not what was signed, or older than what was seen; no release was changed.
         TransferFailed: the server cannot be reached, though it was tried for as long as `patience` says.
         Busy: another pull is going on.
     """
@@ -67,8 +71,13 @@ def pull(
     enrolment = load_enrolment(home)
     progress, patience = progress or Silent(), patience or Patience()
     with locked(home), writable(home.path), open_egress(home, enrolment, proxy) as egress, refusals():
+        seen = load_seen(home)
+        check_clock(seen)
         patience.keep_trying(lambda: _refresh(home, enrolment, egress, organ), on_trouble=_note(progress))
         signed = signed_targets(home, enrolment, organ)
+        withdrawn = withdrawals(signed, organ)
+        remember(home, seen, organ, max([*complete_numbers(signed, organ), *withdrawn], default=None))
+        set_aside(home, organ, withdrawn)
         number = _choose(home, enrolment, signed, organ, number)
         folder = home.release(organ, number)
         if folder.exists():
@@ -84,11 +93,14 @@ def load_release(home: Home, organ: str, number: int) -> tuple[Manifest, dict[st
     """Return manifest and tensors of a pulled release, verified from the pinned root down to the last value.
 
     Raises:
-        BadInput: the release was not pulled.
+        BadInput: the release was not pulled, or was withdrawn.
         BadArtefact: it is not what was signed.
     """
     enrolment = load_enrolment(home)
     folder = home.release(check_organ(organ), number)
+    withdrawal = why_set_aside(home, organ, number)
+    if withdrawal is not None:
+        raise BadInput(f"{organ}/{number} was {withdrawal}. Adapt to another release.")
     if not folder.is_dir():
         raise BadInput(f"{organ}/{number} is not here; run `c2lst-client pull --organ {organ} --release {number}`.")
     signed = signed_targets(home, enrolment, organ)
@@ -125,14 +137,22 @@ def _refresh(home: Home, enrolment: Enrolment, egress: Egress, organ: str) -> No
 
 
 def _choose(home: Home, enrolment: Enrolment, signed: Mapping[str, TargetFile], organ: str, number: int | None) -> int:
-    numbers = complete_numbers(signed, organ)
+    numbers, withdrawn = complete_numbers(signed, organ), withdrawals(signed, organ)
+    if number in withdrawn:
+        raise BadInput(f"{organ}/{number} was {withdrawn[number]}. Adapt to another release.")
     if not numbers:
+        if withdrawn:
+            raise BadInput(f"{enrolment.server} has no release for organ {organ!r} any more; {_all(organ, withdrawn)}.")
         organs = ", ".join(signed_organs(home, enrolment)) or "none yet"
         raise BadInput(f"{enrolment.server} has no release for organ {organ!r}; it has: {organs}.")
     if number is not None and number not in numbers:
         known = ", ".join(f"{organ}/{existing}" for existing in numbers)
         raise BadInput(f"{enrolment.server} has no release {organ}/{number}; it has: {known}.")
     return number or numbers[-1]
+
+
+def _all(organ: str, withdrawn: Mapping[int, Withdrawal]) -> str:
+    return "; ".join(f"{organ}/{number} was {withdrawal}" for number, withdrawal in sorted(withdrawn.items()))
 
 
 def _fetch(

@@ -30,6 +30,7 @@ from c2lst_shared.release.manifest import (
 )
 from c2lst_shared.release.targets import check_organ, complete_numbers, served_path, target_path
 from c2lst_shared.release.weights import load_weights, read_specs, sha256_of
+from c2lst_shared.release.withdrawal import withdrawals
 
 
 def publish(home: Home, session: Session, keyring: Keyring, run_id: str, *, organ: str, summary: str = "") -> Manifest:
@@ -116,7 +117,8 @@ def _check_publishable(session: Session, record: RunRecord, organ: str) -> None:
 
 
 def _next_number(home: Home, organ: str) -> int:
-    return max(complete_numbers(signed_targets(home, organ), organ), default=0) + 1
+    signed = signed_targets(home, organ)
+    return max([*complete_numbers(signed, organ), *withdrawals(signed, organ)], default=0) + 1  # no number is given twice
 
 
 def _place(home: Home, manifest: Manifest, run_id: str) -> dict[str, TargetFile]:

@@ -101,6 +101,14 @@ class Repository:
             self._staged[organ] = Targets(version=1)
         self._staged[organ].targets.update(files)
 
+    def withdraw(self, organ: str, paths: Collection[str], mark: TargetFile) -> None:
+        """Stage the organ's role without the targets at `paths` and with `mark`; all other roles are renewed too."""
+        self.renew()
+        targets = self._staged[organ].targets
+        for path in paths:
+            del targets[path]
+        targets[mark.path] = mark
+
     def commit(self, *, new: Collection[str] = (), renew_snapshot: bool = False) -> list[str]:
         """Sign what is staged and a new timestamp, try it as a client would, and make it visible.
 

@@ -7,7 +7,7 @@ served under their digest (`mob/1/<sha256>.weights.safetensors`, TUF's consisten
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from c2lst_shared.errors import BadInput
 from c2lst_shared.release.manifest import MANIFEST, NAME_PATTERN, SAMPLES, WEIGHTS
@@ -15,7 +15,7 @@ from c2lst_shared.release.manifest import MANIFEST, NAME_PATTERN, SAMPLES, WEIGH
 FILES = (MANIFEST, WEIGHTS, SAMPLES)
 TOP_LEVEL_ROLES = frozenset({"root", "targets", "snapshot", "timestamp"})  # an organ cannot be called like one of these
 
-_TARGET = re.compile(rf"({NAME_PATTERN})/([1-9][0-9]{{0,8}})/({'|'.join(map(re.escape, FILES))})")
+_TARGET = re.compile(rf"({NAME_PATTERN})/([1-9][0-9]{{0,8}})/([a-z_.]+)")
 
 
 def organ_pattern(organ: str) -> str:
@@ -34,14 +34,16 @@ def served_path(path: str, sha256: str) -> str:
     return f"{folder}/{sha256}.{name}"
 
 
-def complete_numbers(paths: Iterable[str], organ: str) -> list[int]:
+def complete_numbers(paths: Collection[str], organ: str) -> list[int]:
     """Return, in rising order, the numbers of the releases of `organ` of which `paths` has every file."""
-    files: dict[int, set[str]] = {}
-    for path in paths:
-        match = _TARGET.fullmatch(path)
-        if match and match[1] == organ:
-            files.setdefault(int(match[2]), set()).add(match[3])
-    return sorted(number for number, names in files.items() if names == set(FILES))
+    holders = [set(numbers_with(paths, organ, file)) for file in FILES]
+    return sorted(set.intersection(*holders))
+
+
+def numbers_with(paths: Collection[str], organ: str, file: str) -> list[int]:
+    """Return, in rising order, the numbers of the releases of `organ` of which `paths` has the file called `file`."""
+    found = (_TARGET.fullmatch(path) for path in paths)
+    return sorted(int(match[2]) for match in found if match and match[1] == organ and match[3] == file)
 
 
 def check_organ(organ: str) -> str:
@@ -56,3 +58,15 @@ def check_organ(organ: str) -> str:
             f"and none of {', '.join(sorted(TOP_LEVEL_ROLES))}."
         )
     return organ
+
+
+def split_release(name: str) -> tuple[str, int]:
+    """Return organ and number of a release's name such as `mob/1`.
+
+    Raises:
+        BadInput: it is no such name.
+    """
+    organ, _, number = name.partition("/")
+    if not re.fullmatch(r"[1-9][0-9]{0,8}", number):
+        raise BadInput(f"{name!r} does not name a release; write it like mob/1.")
+    return check_organ(organ), int(number)

@@ -1,0 +1,42 @@
+"""A release is taken back: sites that hear of it set it aside."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+
+from pydantic import ValidationError
+
+from c2lst_server.home import Home
+from c2lst_server.publishing.catalogue import signed_targets
+from c2lst_server.publishing.keys import Keyring
+from c2lst_server.publishing.repository import editing
+from c2lst_shared.errors import BadInput
+from c2lst_shared.release.targets import FILES, check_organ, complete_numbers, target_path
+from c2lst_shared.release.withdrawal import Withdrawal, mark, withdrawals
+
+
+def withdraw(home: Home, keyring: Keyring, organ: str, number: int, reason: str, now: datetime | None = None) -> Withdrawal:
+    """Sign that a release is not to be used, stop serving its files, and return what was signed.
+
+    Raises:
+        BadInput: there is no such release, it is withdrawn already, or the reason is empty or no printable text.
+    """
+    now = now or datetime.now(UTC)
+    try:
+        withdrawal = Withdrawal(reason=reason, when=now.replace(microsecond=0))
+    except ValidationError as error:
+        raise BadInput("The reason must be one line of at most 500 printable characters; sites will read it.") from error
+    with editing(home, keyring, now) as repository:
+        signed = signed_targets(home, check_organ(organ))
+        earlier = withdrawals(signed, organ).get(number)
+        if earlier is not None:
+            raise BadInput(f"{organ}/{number} was {earlier}.")
+        there = complete_numbers(signed, organ)
+        if number not in there:
+            known = ", ".join(f"{organ}/{existing}" for existing in there) or "none"
+            raise BadInput(f"There is no release {organ}/{number}; the releases of {organ} are: {known}.")
+        repository.withdraw(organ, [target_path(organ, number, file) for file in FILES], mark(organ, number, withdrawal))
+        repository.commit()
+    shutil.rmtree(home.targets / organ / str(number), ignore_errors=True)  # nobody is led there any more
+    return withdrawal
