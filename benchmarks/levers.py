@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import cast
 
 import networks
@@ -38,6 +39,11 @@ def channels_last(model: AdaptedBackbone) -> None:
 def compiled(model: AdaptedBackbone) -> None:
     model.backbone.encode = torch.compile(model.backbone.encode)  # type: ignore[method-assign]
     model.backbone.decode = torch.compile(model.backbone.decode)  # type: ignore[method-assign]
+
+
+def in_bf16(model: AdaptedBackbone) -> None:
+    """Weights and activations in bf16 throughout, GroupNorm too, where autocast keeps it in float32."""
+    model.to(torch.bfloat16)
 
 
 def both(model: AdaptedBackbone) -> None:
@@ -69,7 +75,7 @@ def training(lever: Lever) -> paired.Prepare:
 def sampling(lever: Lever, *, as_one_batch: bool = False) -> paired.Prepare:
     def prepare(given: argparse.Namespace) -> paired.Work:
         preset, model, x, t = ready(given, lever)
-        condition = torch.randn(len(x), networks.GENES, device=x.device)
+        condition = torch.randn(len(x), networks.GENES, device=x.device, dtype=x.dtype)
         fresh = networks.adapted(preset)
         cost = networks.flops(fresh.backbone, *one(preset)) + networks.flops(
             fresh.backbone.decode, fresh.backbone.encode(*one(preset))
@@ -80,7 +86,7 @@ def sampling(lever: Lever, *, as_one_batch: bool = False) -> paired.Prepare:
         @torch.inference_mode()
         def work() -> int:
             for _ in range(given.steps):
-                with autocast(x.device):
+                with autocast(x.device) if x.dtype == torch.float32 else nullcontext():
                     if as_one_batch:
                         in_one_batch(model, x, t, kept, null)
                     else:
@@ -110,7 +116,7 @@ def ready(given: argparse.Namespace, lever: Lever) -> tuple[Preset, AdaptedBackb
     model = networks.adapted(preset).to(best_device())
     lever(model)
     side = preset.backbone.image_px
-    x = torch.randn(given.batch, 3, side, side, device=best_device())
+    x = torch.randn(given.batch, 3, side, side, device=best_device(), dtype=next(model.parameters()).dtype)
     return preset, model, x, torch.full((given.batch,), 500, device=best_device())
 
 
@@ -146,6 +152,7 @@ OF_SAMPLING: dict[str, paired.Prepare] = {
     "as it is": sampling(nothing),
     "branches as one batch": sampling(nothing, as_one_batch=True),
     "channels_last": sampling(channels_last),
+    "bf16 throughout": sampling(in_bf16),
     "torch.compile": sampling(compiled),
     "torch.compile, channels_last": sampling(both),
 }
