@@ -29,10 +29,10 @@ TILES = 2048
 
 def training(processes: int, threads: int) -> paired.Prepare:
     def prepare(given: argparse.Namespace) -> paired.Work:
-        torch.set_num_threads(threads)
         if processes > 1 and "RANK" not in os.environ:
             start_others(processes)
         workers = join_workers()
+        torch.set_num_threads(threads)  # after accelerate, which sets it too
         preset = networks.preset_at(given.preset, None)
         side = preset.backbone.image_px
         pixels = np.random.default_rng(0).integers(0, 256, (TILES, side, side, 3), dtype=np.uint8)
@@ -53,7 +53,8 @@ def start_others(processes: int) -> None:
     """Become the first of `processes` and start the others: this command again, each with its rank, as a launcher does."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), WORLD_SIZE=str(processes))
+    world = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ.update(world, WORLD_SIZE=str(processes), LOCAL_WORLD_SIZE=str(processes))
     for rank in range(1, processes):
         ranked = os.environ | {"RANK": str(rank), "LOCAL_RANK": str(rank)}
         subprocess.Popen([sys.executable, *sys.argv], env=ranked, stdout=subprocess.DEVNULL)
