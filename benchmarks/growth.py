@@ -22,7 +22,7 @@ import paired
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 SERIES: dict[str, list[tuple[int, int, int]]] = {  # (spots, pairs per spot, genes)
-    "pairs": [(49, 2, 250), (49, 20, 250), (49, 204, 250)],
+    "pairs": [(49, 3, 250), (49, 30, 250), (49, 300, 250)],
     "spots": [(49, 20, 250), (196, 20, 250), (784, 20, 250)],
     "genes": [(49, 20, 250), (49, 20, 2000), (49, 20, 18000)],
 }
@@ -54,7 +54,7 @@ def measure(spots: int, per_spot: int, genes: int) -> dict[str, float]:
         found = read_spots(slide.write_legacy(folder / "raw"))
         prepared = prepare_spots(found, release.manifest.backbone, release.manifest.stain, folder / "spots")
         settings = AdaptationSettings(
-            fraction=0.9, method="random", seed=0, genes=genes, adapter=DEFAULTS.adapter, training=DEFAULTS.adaptation
+            fraction=0.7, method="random", seed=0, genes=genes, adapter=DEFAULTS.adapter, training=DEFAULTS.adaptation
         )
         made = adapt(folder / "adapter", release, prepared, settings, overwrite=False, progress=Silent(), stop=lambda: False)
         before, began = paired.peak(), time.perf_counter()
