@@ -298,6 +298,27 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
             typer.echo(f"  next: c2lst-client {site.next} --site {site.name}")
 
 
+@app.command()
+def doctor(
+    offline: Annotated[bool, typer.Option("--offline", help="Ask nothing of the server.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at clock, disk, network, server, trust and hardware, and say what to do about each fault. Exit code 1 on a fault."""
+    from c2lst_client.doctor import examine
+
+    findings = examine(_settings(home), offline=offline)
+    if as_json:
+        typer.echo(json.dumps([finding.model_dump() for finding in findings], indent=1))
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.state:<8} {finding.subject:<18} {finding.found}")
+            if finding.to_do:
+                typer.echo(f"{'':<27} -> {finding.to_do}")
+    if any(finding.state == "fault" for finding in findings):
+        raise typer.Exit(1)
+
+
 def main() -> None:
     """Run the command line."""
     run(app)

@@ -114,6 +114,15 @@ def load_release(home: Home, organ: str, number: int) -> tuple[Manifest, dict[st
     return manifest, load_weights(folder / WEIGHTS, manifest.tensors, sha256=manifest.weights_sha256)
 
 
+def verify_release(home: Home, organ: str, number: int) -> None:
+    """Check every file of a pulled release against what was signed, without loading it.
+
+    Raises:
+        BadArtefact: one of them is not what was signed.
+    """
+    _check_files(home.release(organ, number), signed_targets(home, load_enrolment(home), organ), organ, number, FILES)
+
+
 def newest_here(home: Home, organ: str) -> int | None:
     """Return the highest number of the pulled releases of `organ`, None when none is here."""
     folders = (home.releases / check_organ(organ)).glob("[0-9]*")
