@@ -19,12 +19,15 @@ from c2lst_shared.console import run as run_app
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from c2lst_server.publishing.staging import Staged
     from c2lst_server.settings import Settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="The central service of c2lst.")
 sites_app = typer.Typer(no_args_is_help=True, help="The institutions that may pull releases and take part in rounds.")
 releases_app = typer.Typer(no_args_is_help=True, help="What was published.")
+stage_app = typer.Typer(no_args_is_help=True, help="Write what is to be signed, for keys that are kept on other machines.")
 app.add_typer(sites_app, name="sites")
+app.add_typer(stage_app, name="stage")
 app.add_typer(releases_app, name="releases")
 
 HomeOption = Annotated[
@@ -35,6 +38,7 @@ PassphraseFileOption = Annotated[
     Path | None,
     typer.Option(help="File whose first line is the passphrase of the keys; else C2LST_SERVER_PASSPHRASE, or you are asked."),
 ]
+StagedOption = Annotated[Path, typer.Option("--out", help="File to write; carry it to the keys.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -124,26 +128,88 @@ def train(
 
 @app.command()
 def publish(
-    run: Annotated[str, typer.Argument(help="Name of a finished run.")],
-    organ: Annotated[str, typer.Option(help="Organ of the release.")],
+    run: Annotated[str | None, typer.Argument(help="Name of a finished run.")] = None,
+    organ: Annotated[str | None, typer.Option(help="Organ of the release.")] = None,
     summary: Annotated[str, typer.Option(help="A sentence or two for the people who will use it.")] = "",
+    staged: Annotated[
+        Path | None, typer.Option(help="A file of `stage` that enough keys have signed, in place of RUN.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the manifest; sign and change nothing.")] = False,
     home: HomeOption = None,
     passphrase_file: PassphraseFileOption = None,
 ) -> None:
-    """Sign a finished run as the next release of its organ and make it visible."""
+    """Sign a finished run as the next release of its organ and make it visible; or make visible what was signed elsewhere."""
     from c2lst_server.publishing import publish as publishing
+    from c2lst_server.publishing import staging
     from c2lst_server.publishing.keys import Keyring
 
     settings = _settings(home, passphrase_file)
     folders = settings.folders
     with _session(settings) as session:
+        if staged is not None:
+            done = staging.publish_staged(folders, session, staged)
+            typer.echo(f"Done: {done.in_words}.")
+            return
+        if run is None or organ is None:
+            raise typer.BadParameter("Give RUN and --organ, or --staged FILE.")
         if dry_run:
             typer.echo(publishing.describe(folders, session, run, organ=organ, summary=summary).model_dump_json(indent=1))
             return
         keyring = Keyring(folders.keys, _passphrase(settings))
         manifest = publishing.publish(folders, session, keyring, run, organ=organ, summary=summary)
     typer.echo(f"Published {manifest.name}: {_size(manifest.weights_bytes)}, SHA-256 {manifest.weights_sha256}.")
+
+
+@stage_app.command("publish")
+def stage_publish(
+    run: Annotated[str, typer.Argument(help="Name of a finished run.")],
+    organ: Annotated[str, typer.Option(help="Organ of the release.")],
+    out: StagedOption,
+    summary: Annotated[str, typer.Option(help="A sentence or two for the people who will use it.")] = "",
+    home: HomeOption = None,
+) -> None:
+    """Put a run in its place as the next release, unseen, and write what is to be signed."""
+    from c2lst_server.publishing import staging
+
+    settings = _settings(home)
+    with _session(settings) as session:
+        staged = staging.stage_publication(settings.folders, session, run, organ=organ, summary=summary, out=out)
+    _print_staged(staged, out)
+
+
+@stage_app.command("withdraw")
+def stage_withdraw(
+    release: Annotated[str, typer.Argument(help="For example mob/1.")],
+    reason: Annotated[str, typer.Option(help="Why, in one line; sites will read it.")],
+    out: StagedOption,
+    home: HomeOption = None,
+) -> None:
+    """Write what is to be signed to take a release back."""
+    from c2lst_server.publishing import staging
+    from c2lst_shared.release.targets import split_release
+
+    _print_staged(staging.stage_withdrawing(_settings(home).folders, *split_release(release), reason, out=out), out)
+
+
+@stage_app.command("renew")
+def stage_renew(out: StagedOption, home: HomeOption = None) -> None:
+    """Write the targets and every organ's role, to be signed again before they expire (90 days)."""
+    from c2lst_server.publishing import staging
+
+    _print_staged(staging.stage_renewal(_settings(home).folders, out=out), out)
+
+
+@app.command()
+def sign(
+    file: Annotated[Path, typer.Argument(help="A file of `stage`.")],
+    key: Annotated[Path, typer.Option(help="PEM of one of the targets keys.")],
+    passphrase_file: PassphraseFileOption = None,
+) -> None:
+    """Add one signature to a staged file; needs neither the server nor a network."""
+    from c2lst_server.publishing import staging
+
+    typer.echo(f"This is to {staging.read_staged(file).in_words}.", err=True)
+    _print_staged(staging.add_signature(file, key, _passphrase(_settings(None, passphrase_file))), file)
 
 
 @app.command()
@@ -330,6 +396,16 @@ def _passphrase(settings: Settings, *, confirm: bool = False) -> Callable[[], st
         return answer
 
     return find
+
+
+def _print_staged(staged: Staged, path: Path) -> None:
+    typer.echo(f"{path}: {staged.in_words}")
+    counts = staged.signatures()
+    for role, count in counts.items():
+        typer.echo(f"  {role:<12} {count} of {staged.signers[role].threshold} signatures")
+    complete = all(count >= staged.signers[role].threshold for role, count in counts.items())
+    following = f"c2lst-server publish --staged {path}" if complete else f"c2lst-server sign {path} --key KEY"
+    typer.echo(f"Next: {following}")
 
 
 def _size(count: int) -> str:

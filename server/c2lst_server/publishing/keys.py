@@ -92,6 +92,19 @@ def make_keys(folder: Path, passphrase: str) -> None:
             atomic.write_bytes(path, pem, mode=0o600)
 
 
+def open_key(path: Path, passphrase: Callable[[], str]) -> CryptoSigner:
+    """Return the signer of one key file, wherever it lies; asks for the passphrase when the key is encrypted.
+
+    Raises:
+        BadInput: it cannot be read or opened, or is no Ed25519 key.
+    """
+    try:
+        encrypted = b"ENCRYPTED" in path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"The key {path} cannot be read: {error}; check the path.") from error
+    return _load(path, passphrase() if encrypted else None)
+
+
 def _load(path: Path, passphrase: str | None) -> CryptoSigner:
     try:
         key = load_pem_private_key(path.read_bytes(), passphrase.encode() if passphrase is not None else None)
