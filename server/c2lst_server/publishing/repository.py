@@ -97,7 +97,7 @@ class Repository:
         """Stage new targets of `organ`, delegating to its role when it is new; all other roles are renewed too."""
         self.renew()
         if organ not in self._staged:
-            self._delegate(self._staged[Targets.type], organ)
+            self._delegate(self._staged[Targets.type], organ, self.root())
             self._staged[organ] = Targets(version=1)
         self._staged[organ].targets.update(files)
 
@@ -124,6 +124,7 @@ class Repository:
         new: Collection[str] = (),
         renew_snapshot: bool = False,
         signed: Mapping[str, Metadata[Targets]] | None = None,
+        root: Metadata[Root] | None = None,
     ) -> list[str]:
         """Sign what is staged and a new timestamp, try it as a client would, and make it visible.
 
@@ -131,6 +132,7 @@ class Repository:
             new: target paths whose files are to be verified with it.
             renew_snapshot: sign a new snapshot even when nothing else changed.
             signed: an earlier `draft` with the signatures that it got elsewhere, in place of what is staged.
+            root: a new root, signed. It is made visible last, so what is signed here must satisfy the old one too.
 
         Returns:
             The names of the roles that were signed.
@@ -152,8 +154,10 @@ class Repository:
             timestamp.snapshot_meta = MetaFile.from_data(snapshot.version, content, HASHES)
         timestamp.version += 1
         files[TIMESTAMP_FILE] = self._sign(Timestamp.type, timestamp)[1]
+        if root is not None:
+            files[f"{root.signed.version}.root.json"] = root.to_bytes()
         self._check(files, new)
-        for name, content in files.items():  # the timestamp was put in last
+        for name, content in files.items():  # the timestamp was put in after all that it leads to
             atomic.write_bytes(self._home.metadata / name, content)
         self._staged.clear()
         return [*roles, *([Snapshot.type] if roles or renew_snapshot else []), Timestamp.type]
@@ -165,9 +169,16 @@ class Repository:
                 metadata.sign(signer, append=True)
         return drafts
 
-    def _delegate(self, top: Targets, organ: str) -> None:
+    def replace_delegated_keys(self, root: Root) -> None:
+        """Stage that the organs' roles are signed by the targets keys of a new `root`; the targets must be staged."""
+        top = self._staged[Targets.type]
+        organs = [name for name in self._staged if name != Targets.type]
+        top.delegations = None
+        for organ in organs:
+            self._delegate(top, organ, root)
+
+    def _delegate(self, top: Targets, organ: str, root: Root) -> None:
         """Let the keys that sign the targets sign the organ's role too."""
-        root = self.root()
         allowed = root.roles[Targets.type]
         keys = {keyid: root.keys[keyid] for keyid in allowed.keyids}
         role = DelegatedRole(organ, list(keys), allowed.threshold, terminating=True, paths=[organ_pattern(organ)])
