@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import paired
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
@@ -57,7 +57,7 @@ def measure(spots: int, per_spot: int, genes: int) -> dict[str, float]:
             fraction=0.9, method="random", seed=0, genes=genes, adapter=DEFAULTS.adapter, training=DEFAULTS.adaptation
         )
         made = adapt(folder / "adapter", release, prepared, settings, overwrite=False, progress=Silent(), stop=lambda: False)
-        before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.perf_counter()
+        before, began = paired.peak(), time.perf_counter()
         pairs = synthesise(
             folder / "synthetic",
             release,
@@ -72,7 +72,7 @@ def measure(spots: int, per_spot: int, genes: int) -> dict[str, float]:
             stop=lambda: False,
         )
         seconds = time.perf_counter() - began
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    after = paired.peak()
     return {"pairs": len(pairs), "seconds": seconds, "peak_mib": after, "grown_mib": after - before}
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -30,7 +29,7 @@ class Run:
     seconds: float
     units: int
     peak_mib: float  # of the process
-    grown_mib: float  # by which the timed work raised it above what it was before
+    work_mib: float  # of it, what came after the libraries were loaded: networks, data, activations
 
 
 @dataclass
@@ -43,7 +42,8 @@ class Row:
     lowest: float
     highest: float
     peak_mib: float  # median
-    peak_of_first: float  # its peak over the first case's
+    work_mib: float  # median
+    work_of_first: float  # its work_mib over the first case's
 
 
 def main(title: str, cases: Mapping[str, Prepare], unit: str, parser: argparse.ArgumentParser, script: str) -> None:
@@ -56,7 +56,7 @@ def main(title: str, cases: Mapping[str, Prepare], unit: str, parser: argparse.A
     given = parser.parse_args()
     if given.case:
         with ExitStack() as given.closing:  # where a case leaves what is to be closed after the timing
-            print(json.dumps(asdict(timed(cases[given.case](given)))))
+            print(json.dumps(asdict(timed(cases[given.case], given))))
         return
     chosen = given.only or list(cases)
     passed = [word for word in sys.argv[1:] if word != "--json"]
@@ -72,24 +72,27 @@ def main(title: str, cases: Mapping[str, Prepare], unit: str, parser: argparse.A
         print(json.dumps(found, indent=1))
         return
     print(f"{title}; {machine()}; median of {given.repeats} turns")
-    print(f"{'':<44}{unit + '/s':>14}{'times first':>14}{'[lowest, highest]':>20}{'peak MiB':>10}{'of first':>10}")
+    print(
+        f"{'':<44}{unit + '/s':>14}{'times first':>14}{'[lowest, highest]':>20}{'peak MiB':>10}{'work MiB':>10}{'of first':>10}"
+    )
     for row in rows:
         spread = f"[{row.lowest:.2f}, {row.highest:.2f}]"
         print(
             f"{row.case:<44}{row.units_per_second:>14.4g}{row.times_first:>14.2f}{spread:>20}"
-            f"{row.peak_mib:>10.0f}{row.peak_of_first:>10.2f}"
+            f"{row.peak_mib:>10.0f}{row.work_mib:>10.0f}{row.work_of_first:>10.2f}"
         )
 
 
-def timed(work: Work) -> Run:
-    """Warm up, then time the work once."""
+def timed(prepare: Prepare, given: argparse.Namespace) -> Run:
+    """Prepare, warm up, then time the work once."""
+    loaded = peak()
+    work = prepare(given)
     work()
     synchronise()
-    before = peak()
     began = time.perf_counter()
     units = work()
     synchronise()
-    return Run(time.perf_counter() - began, units, peak(), peak() - before)
+    return Run(time.perf_counter() - began, units, peak(), peak() - loaded)
 
 
 def in_own_process(script: str, passed: list[str], case: str) -> Run:
@@ -111,7 +114,8 @@ def summarise(case: str, first: str, turns: list[dict[str, Run]]) -> Row:
         lowest=min(ratios),
         highest=max(ratios),
         peak_mib=statistics.median(turn[case].peak_mib for turn in turns),
-        peak_of_first=statistics.median(turn[case].peak_mib / turn[first].peak_mib for turn in turns),
+        work_mib=statistics.median(turn[case].work_mib for turn in turns),
+        work_of_first=statistics.median(turn[case].work_mib / max(turn[first].work_mib, 1.0) for turn in turns),
     )
 
 
@@ -120,7 +124,9 @@ def peak() -> float:
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_available():
         return float(torch.cuda.max_memory_allocated() / 2**20)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    # not getrusage: what it says of a child begins with what its parent held
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
 
 
 def synchronise() -> None:
