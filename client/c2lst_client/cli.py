@@ -50,13 +50,16 @@ def enroll(
     fingerprint: Annotated[
         str | None, typer.Option(help="Root fingerprint as the centre told you by another way; refuse a file with another one.")
     ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Send nothing, on a machine without a network: releases come by import-bundle.")
+    ] = False,
     home: HomeOption = None,
 ) -> None:
     """Trust the centre of an enrolment file and make this institution known to it."""
     from c2lst_client.trust.enrol import enrol
 
     settings = _settings(home)
-    enrolment = enrol(settings.folders, file, fingerprint=fingerprint, proxy=settings.proxy)
+    enrolment = enrol(settings.folders, file, fingerprint=fingerprint, offline=offline, proxy=settings.proxy)
     typer.echo(f"Enrolled as {enrolment.site} at {enrolment.server}.")
     typer.echo(f"Root fingerprint, to compare with the centre: {enrolment.root_sha256}")
 
@@ -75,6 +78,41 @@ def pull(
     with console_progress() as progress:
         pulled = pull_release(settings.folders, organ, release, progress, proxy=settings.proxy)
     typer.echo(f"Release {pulled.manifest.name} is here and verified: {pulled.folder}")
+
+
+@app.command("export-bundle")
+def export_bundle(
+    release: Annotated[str, typer.Argument(help="A release that is here, for example mob/1.")],
+    out: Annotated[Path, typer.Argument(help="File to write.")],
+    home: HomeOption = None,
+) -> None:
+    """Write a release with its signed metadata to one file, for a machine without a network. Carry it there within a week."""
+    from c2lst_client.trust.bundle import export_bundle as write_bundle
+
+    size = write_bundle(_home(home), release, out)
+    typer.echo(f"Wrote {out}: {release}, {size / 1e6:.1f} MB. Next, there: c2lst-client import-bundle {out.name}")
+
+
+@app.command("import-bundle")
+def import_bundle(
+    bundle: Annotated[Path, typer.Argument(help="File made by export-bundle.")],
+    home: HomeOption = None,
+) -> None:
+    """Take in a release from a file, under the same checks as from the server."""
+    from c2lst_client.trust.bundle import Bundle
+    from c2lst_client.trust.pull import pull as pull_release
+    from c2lst_shared.progress import console_progress
+    from c2lst_shared.release.targets import split_release
+
+    with Bundle(bundle) as opened:
+        releases = opened.releases()
+    with console_progress() as progress:
+        for name in releases:
+            organ, number = split_release(name)
+            pulled = pull_release(_home(home), organ, number, progress, bundle=bundle)
+            typer.echo(f"Release {pulled.manifest.name} is here and verified: {pulled.folder}")
+    if not releases:
+        typer.echo("The bundle holds no release.")
 
 
 @app.command()
@@ -258,6 +296,27 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
         typer.echo(f"Site {site.name} ({site.organ}): {', '.join(site.done) or 'nothing made yet'}")
         if site.next:
             typer.echo(f"  next: c2lst-client {site.next} --site {site.name}")
+
+
+@app.command()
+def doctor(
+    offline: Annotated[bool, typer.Option("--offline", help="Ask nothing of the server.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Look at clock, disk, network, server, trust and hardware, and say what to do about each fault. Exit code 1 on a fault."""
+    from c2lst_client.doctor import examine
+
+    findings = examine(_settings(home), offline=offline)
+    if as_json:
+        typer.echo(json.dumps([finding.model_dump() for finding in findings], indent=1))
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.state:<8} {finding.subject:<18} {finding.found}")
+            if finding.to_do:
+                typer.echo(f"{'':<27} -> {finding.to_do}")
+    if any(finding.state == "fault" for finding in findings):
+        raise typer.Exit(1)
 
 
 def main() -> None:

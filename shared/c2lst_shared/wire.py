@@ -102,6 +102,14 @@ class Catalogue(WireReply):
     releases: list[ReleaseSummary]
 
 
+class Health(WireReply):
+    """The service answers, and what it needs is there."""
+
+    status: Literal["ok"]
+    time: AwareDatetime  # the server's clock
+    timestamp_expires: AwareDatetime  # after this sites refuse what is served
+
+
 class Problem(WireReply):
     """What the server answers when it refuses."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, EllipticCurvePrivateKey, generate_private_key
@@ -28,13 +29,16 @@ from c2lst_shared.wire import EnrolmentFile, EnrolmentReply, EnrolmentRequest
 MAX_FILE_BYTES = 2 << 20
 
 
-def enrol(home: Home, enrolment_file: Path, *, fingerprint: str | None = None, proxy: str | None = None) -> Enrolment:
+def enrol(
+    home: Home, enrolment_file: Path, *, fingerprint: str | None = None, offline: bool = False, proxy: str | None = None
+) -> Enrolment:
     """Pin the server's root, make the site's key, and register its public half. Nothing else is sent.
 
     Args:
         home: the site's state folder.
         enrolment_file: what the central operator made with `c2lst-server sites add`.
         fingerprint: SHA-256 of the root as the operator says it by another way, to be compared with the file's.
+        offline: send nothing; the server then does not know the site's key, and releases come in bundles.
         proxy: URL of a proxy to go through.
 
     Raises:
@@ -49,7 +53,7 @@ def enrol(home: Home, enrolment_file: Path, *, fingerprint: str | None = None, p
         file = _read_file(enrolment_file)
         _check_trust(file, fingerprint)
         key = _site_key(home)
-        reply = _register(home, file, key, proxy)
+        reply = _unregistered(file, key) if offline else _register(home, file, key, proxy)
         atomic.write_text(home.pinned_root, file.root)
         # Without it a first pull would accept a replay of any older timestamp.
         atomic.write_text(home.metadata / "timestamp.json", file.timestamp)
@@ -122,7 +126,15 @@ def _register(home: Home, file: EnrolmentFile, key: EllipticCurvePrivateKey, pro
             if refusal.status in {403, 422}:
                 raise BadInput(str(refusal)) from refusal
             raise
-    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    if reply.key_fingerprint != hashlib.sha256(der).hexdigest() or reply.site != file.site:
+    if reply.key_fingerprint != _fingerprint(key) or reply.site != file.site:
         raise BadArtefact(f"{file.server} registered another key or name than this site's; tell the central operator.")
     return reply
+
+
+def _unregistered(file: EnrolmentFile, key: EllipticCurvePrivateKey) -> EnrolmentReply:
+    """What stands in the record of a site that has not spoken to its server."""
+    return EnrolmentReply(site=file.site, enrolled=datetime.now(UTC), key_fingerprint=_fingerprint(key))
+
+
+def _fingerprint(key: EllipticCurvePrivateKey) -> str:
+    return hashlib.sha256(key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()

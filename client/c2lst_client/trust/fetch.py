@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, Protocol
 
 import httpx
 from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import TargetFile
 
-from c2lst_client.egress import Egress, HttpStatus
+from c2lst_client.egress import HttpStatus
 from c2lst_shared.errors import BadArtefact, BadInput, TransferFailed
 
 TEMPORARY = {httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS}  # and every 5xx
@@ -67,8 +68,18 @@ def is_temporary(error: TransferFailed) -> bool:
     return not isinstance(error, HttpStatus) or error.status in TEMPORARY or error.status >= 500
 
 
+class Source(Protocol):
+    """Where signed files come from: the enrolled server, or a bundle in its place."""
+
+    def download(self, path: str, *, limit: int) -> Iterator[bytes]:
+        """Yield what is at the server's `path`, at most `limit` bytes."""
+
+    def continue_download(self, path: str, file: BinaryIO, *, length: int, on_bytes: Callable[[int], None]) -> None:
+        """Append what is missing of the `length` bytes at `path` to `file`, which is open at its end."""
+
+
 def fetch(
-    egress: Egress,
+    source: Source,
     address: str,
     info: TargetFile,
     path: Path,
@@ -95,7 +106,7 @@ def fetch(
         on_bytes(part.stat().st_size if continued else 0)
         while True:
             try:
-                _download(egress, address, info, part, patience, on_bytes, on_trouble)
+                _download(source, address, info, part, patience, on_bytes, on_trouble)
                 _verify(part, info)
             except (LengthOrHashMismatchError, BadArtefact):
                 part.unlink()
@@ -127,7 +138,7 @@ def writable(folder: Path) -> Iterator[None]:
 
 
 def _download(
-    egress: Egress,
+    source: Source,
     address: str,
     info: TargetFile,
     part: Path,
@@ -139,7 +150,7 @@ def _download(
 
         def go_on() -> None:
             if file.tell() < info.length:
-                egress.continue_download(address, file, length=info.length, on_bytes=on_bytes)
+                source.continue_download(address, file, length=info.length, on_bytes=on_bytes)
 
         patience.keep_trying(go_on, came=file.tell, on_trouble=on_trouble)
         file.flush()

@@ -16,9 +16,10 @@ from tuf.api.exceptions import DownloadHTTPError, RepositoryError
 from tuf.api.metadata import TargetFile
 from tuf.ngclient import FetcherInterface, Updater
 
-from c2lst_client.egress import Egress, HttpStatus
+from c2lst_client.egress import HttpStatus
 from c2lst_client.home import Home
-from c2lst_client.trust.fetch import Patience, begun, fetch, is_temporary, writable
+from c2lst_client.trust.bundle import Bundle
+from c2lst_client.trust.fetch import Patience, Source, begun, fetch, is_temporary, writable
 from c2lst_client.trust.pinned import Enrolment, load_enrolment, locked, open_egress, read_pinned_root
 from c2lst_client.trust.quarantine import set_aside, why_set_aside
 from c2lst_client.trust.refusals import refusals
@@ -55,10 +56,13 @@ def pull(
     number: int | None = None,
     progress: Progress | None = None,
     *,
+    bundle: Path | None = None,
     proxy: str | None = None,
     patience: Patience | None = None,
 ) -> PulledRelease:
     """Fetch and verify a release, the latest one without `number`; one that was begun goes on where it was.
+
+    It comes from the enrolled server or, with `bundle`, from that file, under the same checks.
 
     Raises:
         BadInput: the site is not enrolled, there is no such release or it was withdrawn, the clock was set back, or the disk is
@@ -70,10 +74,11 @@ def pull(
     check_organ(organ)
     enrolment = load_enrolment(home)
     progress, patience = progress or Silent(), patience or Patience()
-    with locked(home), writable(home.path), open_egress(home, enrolment, proxy) as egress, refusals():
+    opened = open_egress(home, enrolment, proxy) if bundle is None else Bundle(bundle)
+    with locked(home), writable(home.path), opened as source, refusals():
         seen = load_seen(home)
         check_clock(seen)
-        patience.keep_trying(lambda: _refresh(home, enrolment, egress, organ), on_trouble=_note(progress))
+        patience.keep_trying(lambda: _refresh(home, enrolment, source, organ), on_trouble=_note(progress))
         signed = signed_targets(home, enrolment, organ)
         withdrawn = withdrawals(signed, organ)
         remember(home, seen, organ, max([*complete_numbers(signed, organ), *withdrawn], default=None))
@@ -86,7 +91,7 @@ def pull(
                 return PulledRelease(_read_manifest(folder, signed, organ, number), folder, downloaded=False)
             except BadArtefact:
                 pass  # damaged since it was pulled: fetched again below, and replaced only by a verified one
-        return PulledRelease(_fetch(egress, folder, signed, organ, number, progress, patience), folder, downloaded=True)
+        return PulledRelease(_fetch(source, folder, signed, organ, number, progress, patience), folder, downloaded=True)
 
 
 def load_release(home: Home, organ: str, number: int) -> tuple[Manifest, dict[str, torch.Tensor]]:
@@ -109,6 +114,15 @@ def load_release(home: Home, organ: str, number: int) -> tuple[Manifest, dict[st
     return manifest, load_weights(folder / WEIGHTS, manifest.tensors, sha256=manifest.weights_sha256)
 
 
+def verify_release(home: Home, organ: str, number: int) -> None:
+    """Check every file of a pulled release against what was signed, without loading it.
+
+    Raises:
+        BadArtefact: one of them is not what was signed.
+    """
+    _check_files(home.release(organ, number), signed_targets(home, load_enrolment(home), organ), organ, number, FILES)
+
+
 def newest_here(home: Home, organ: str) -> int | None:
     """Return the highest number of the pulled releases of `organ`, None when none is here."""
     folders = (home.releases / check_organ(organ)).glob("[0-9]*")
@@ -116,22 +130,22 @@ def newest_here(home: Home, organ: str) -> int | None:
 
 
 class _Fetcher(FetcherInterface):
-    """Lets python-tuf fetch through our egress; its URLs are paths on the enrolled server."""
+    """Lets python-tuf fetch from our source; its URLs are paths on the enrolled server."""
 
-    def __init__(self, egress: Egress) -> None:
-        self._egress = egress
+    def __init__(self, source: Source) -> None:
+        self._source = source
 
     def _fetch(self, url: str) -> Iterator[bytes]:
         try:
-            yield from self._egress.download(url, limit=MAX_METADATA_BYTES)
+            yield from self._source.download(url, limit=MAX_METADATA_BYTES)
         except HttpStatus as error:
             raise DownloadHTTPError(str(error), error.status) from error
 
 
-def _refresh(home: Home, enrolment: Enrolment, egress: Egress, organ: str) -> None:
+def _refresh(home: Home, enrolment: Enrolment, source: Source, organ: str) -> None:
     """Bring the verified metadata on disk up to date, with the role of `organ`."""
     root = read_pinned_root(home, enrolment)
-    updater = Updater(str(home.metadata), METADATA, fetcher=_Fetcher(egress), bootstrap=root)
+    updater = Updater(str(home.metadata), METADATA, fetcher=_Fetcher(source), bootstrap=root)
     updater.refresh()
     updater.get_targetinfo(target_path(organ, 1, MANIFEST))  # any path of the organ makes it load the organ's role
 
@@ -156,7 +170,7 @@ def _all(organ: str, withdrawn: Mapping[int, Withdrawal]) -> str:
 
 
 def _fetch(
-    egress: Egress,
+    source: Source,
     folder: Path,
     signed: Mapping[str, TargetFile],
     organ: str,
@@ -175,7 +189,7 @@ def _fetch(
     def get(file: str) -> None:
         info = infos[file]
         address = TARGETS + served_path(info.path, info.hashes["sha256"])
-        fetch(egress, address, info, part / file, patience=patience, on_bytes=_Kilobytes(progress), on_trouble=_note(progress))
+        fetch(source, address, info, part / file, patience=patience, on_bytes=_Kilobytes(progress), on_trouble=_note(progress))
 
     try:
         get(MANIFEST)

@@ -56,6 +56,11 @@ class Keyring:
         self._passphrase = passphrase
         self._signers: dict[str, list[CryptoSigner]] = {}
 
+    def present(self, role: str) -> dict[Path, CryptoSigner]:
+        """Return the signers of those key files of `role` that are here; a lost key is no fault."""
+        passphrase = self._passphrase() if POLICY[role].encrypted else None
+        return {path: _load(path, passphrase) for path in key_files(self._folder, role) if path.exists()}
+
     def signers(self, role: str) -> list[CryptoSigner]:
         """Return the signers for a role; an organ's role is signed by the targets keys.
 
@@ -83,13 +88,43 @@ def make_keys(folder: Path, passphrase: str) -> None:
     """
     check_passphrase(passphrase)
     folder.mkdir(parents=True, mode=0o700)
-    for role, policy in POLICY.items():
-        encryption: KeySerializationEncryption = (
-            BestAvailableEncryption(passphrase.encode()) if policy.encrypted else NoEncryption()
-        )
+    for role in POLICY:
         for path in key_files(folder, role):
-            pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
-            atomic.write_bytes(path, pem, mode=0o600)
+            make_key(path, role, lambda: passphrase)
+
+
+def role_of(name: str) -> str:
+    """Return the role of the key called `name`, for example `targets` of `targets-2`.
+
+    Raises:
+        BadInput: there is no key of that name.
+    """
+    names = {path.stem: role for role in POLICY for path in key_files(Path(), role)}
+    if name not in names:
+        raise BadInput(f"There is no key {name!r}; the keys are: {', '.join(names)}.")
+    return names[name]
+
+
+def make_key(path: Path, role: str, passphrase: Callable[[], str]) -> CryptoSigner:
+    """Make a key for `role` at `path`, readable by the owner only, and return its signer."""
+    secret = passphrase() if POLICY[role].encrypted else None
+    encryption: KeySerializationEncryption = BestAvailableEncryption(secret.encode()) if secret else NoEncryption()
+    pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+    atomic.write_bytes(path, pem, mode=0o600)
+    return _load(path, secret)
+
+
+def open_key(path: Path, passphrase: Callable[[], str]) -> CryptoSigner:
+    """Return the signer of one key file, wherever it lies; asks for the passphrase when the key is encrypted.
+
+    Raises:
+        BadInput: it cannot be read or opened, or is no Ed25519 key.
+    """
+    try:
+        encrypted = b"ENCRYPTED" in path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"The key {path} cannot be read: {error}; check the path.") from error
+    return _load(path, passphrase() if encrypted else None)
 
 
 def _load(path: Path, passphrase: str | None) -> CryptoSigner:

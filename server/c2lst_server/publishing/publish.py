@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from tuf.api.metadata import TargetFile
+from tuf.api.metadata import Metadata, TargetFile, Targets
 
 from c2lst_server.db.models import Release
 from c2lst_server.home import Home
 from c2lst_server.publishing.catalogue import signed_targets
 from c2lst_server.publishing.keys import Keyring
-from c2lst_server.publishing.repository import HASHES, editing
+from c2lst_server.publishing.repository import HASHES, Repository, editing
 from c2lst_server.runs import RunRecord, latest_samples, load_run
 from c2lst_shared import atomic
 from c2lst_shared.errors import BadInput
@@ -41,19 +41,49 @@ def publish(home: Home, session: Session, keyring: Keyring, run_id: str, *, orga
         BadArtefact: the run's weights are damaged, or a site would refuse the result; nothing was changed.
     """
     with editing(home, keyring) as repository:
-        manifest = describe(home, session, run_id, organ=organ, summary=summary)
         keyring.signers(organ)  # a wrong passphrase shows before anything is copied
-        files = _place(home, manifest, run_id)
-        repository.add(organ, files)
-        session.add(_row(manifest, run_id))
-        session.flush()  # what the database would refuse, it refuses before anything is visible
-        try:
-            repository.commit(new=files)
-        except BaseException:
-            _take_back(home, organ, files)
-            raise
-        session.commit()
+        manifest, files = place(home, session, repository, run_id, organ=organ, summary=summary)
+        make_visible(home, session, repository, manifest, run_id, files)
     return manifest
+
+
+def place(
+    home: Home, session: Session, repository: Repository, run_id: str, *, organ: str, summary: str = ""
+) -> tuple[Manifest, dict[str, TargetFile]]:
+    """Describe the release, put its files where they are served, and stage them; nobody is led to them yet.
+
+    Raises:
+        BadInput, BadArtefact: as `describe`.
+    """
+    manifest = describe(home, session, run_id, organ=organ, summary=summary)
+    files = _place(home, manifest, run_id)
+    repository.add(organ, files)
+    return manifest, files
+
+
+def make_visible(
+    home: Home,
+    session: Session,
+    repository: Repository,
+    manifest: Manifest,
+    run_id: str,
+    files: Mapping[str, TargetFile],
+    signed: Mapping[str, Metadata[Targets]] | None = None,
+) -> None:
+    """Commit the staged (or elsewhere `signed`) metadata and remember the release; take the files back when that fails.
+
+    Raises:
+        BadArtefact: a site would refuse the result; nothing was changed.
+    """
+    session.add(_row(manifest, run_id))
+    session.flush()  # what the database would refuse, it refuses before anything is visible
+    try:
+        repository.commit(new=files, signed=signed)
+    except BaseException:
+        if signed is None:  # what was staged for signing elsewhere waits for better signatures
+            _take_back(home, manifest.organ, files)
+        raise
+    session.commit()
 
 
 def describe(home: Home, session: Session, run_id: str, *, organ: str, summary: str = "") -> Manifest:

@@ -28,7 +28,7 @@ from tuf.api.metadata import (
 
 from c2lst_server.home import Home
 from c2lst_server.publishing.check import check_as_client
-from c2lst_server.publishing.keys import POLICY, Keyring
+from c2lst_server.publishing.keys import Keyring
 from c2lst_shared import atomic, locking
 from c2lst_shared.errors import BadArtefact
 from c2lst_shared.release.targets import TOP_LEVEL_ROLES, organ_pattern
@@ -97,7 +97,7 @@ class Repository:
         """Stage new targets of `organ`, delegating to its role when it is new; all other roles are renewed too."""
         self.renew()
         if organ not in self._staged:
-            self._delegate(self._staged[Targets.type], organ)
+            self._delegate(self._staged[Targets.type], organ, self.root())
             self._staged[organ] = Targets(version=1)
         self._staged[organ].targets.update(files)
 
@@ -109,12 +109,30 @@ class Repository:
             del targets[path]
         targets[mark.path] = mark
 
-    def commit(self, *, new: Collection[str] = (), renew_snapshot: bool = False) -> list[str]:
+    def draft(self) -> dict[str, Metadata[Targets]]:
+        """Return what is staged, with the versions and dates that it will have and without signatures."""
+        current = self.snapshot().meta
+        for role, targets in self._staged.items():
+            existing = current.get(f"{role}.json")
+            targets.version = existing.version + 1 if existing else 1
+            targets.expires = self._expiry(role)
+        return {role: Metadata(targets) for role, targets in self._staged.items()}
+
+    def commit(
+        self,
+        *,
+        new: Collection[str] = (),
+        renew_snapshot: bool = False,
+        signed: Mapping[str, Metadata[Targets]] | None = None,
+        root: Metadata[Root] | None = None,
+    ) -> list[str]:
         """Sign what is staged and a new timestamp, try it as a client would, and make it visible.
 
         Args:
             new: target paths whose files are to be verified with it.
             renew_snapshot: sign a new snapshot even when nothing else changed.
+            signed: an earlier `draft` with the signatures that it got elsewhere, in place of what is staged.
+            root: a new root, signed. It is made visible last, so what is signed here must satisfy the old one too.
 
         Returns:
             The names of the roles that were signed.
@@ -122,37 +140,56 @@ class Repository:
         Raises:
             BadArtefact: a site would refuse the result; nothing was changed.
         """
+        roles = self._sign_draft() if signed is None else signed
         files, snapshot = {}, self.snapshot()
-        for role, targets in self._staged.items():
-            existing = snapshot.meta.get(f"{role}.json")
-            targets.version = existing.version + 1 if existing else 1
-            name, content = self._sign(role, targets)
-            files[name] = content
-            snapshot.meta[f"{role}.json"] = MetaFile.from_data(targets.version, content, HASHES)
+        for role, metadata in roles.items():
+            content = metadata.to_bytes()
+            files[f"{metadata.signed.version}.{role}.json"] = content
+            snapshot.meta[f"{role}.json"] = MetaFile.from_data(metadata.signed.version, content, HASHES)
         timestamp = self.timestamp()
-        if self._staged or renew_snapshot:
+        if roles or renew_snapshot:
             snapshot.version += 1
             name, content = self._sign(Snapshot.type, snapshot)
             files[name] = content
             timestamp.snapshot_meta = MetaFile.from_data(snapshot.version, content, HASHES)
         timestamp.version += 1
         files[TIMESTAMP_FILE] = self._sign(Timestamp.type, timestamp)[1]
+        if root is not None:
+            files[f"{root.signed.version}.root.json"] = root.to_bytes()
         self._check(files, new)
-        for name, content in files.items():  # the timestamp was put in last
+        for name, content in files.items():  # the timestamp was put in after all that it leads to
             atomic.write_bytes(self._home.metadata / name, content)
-        signed = [*self._staged, *([Snapshot.type] if self._staged or renew_snapshot else []), Timestamp.type]
         self._staged.clear()
-        return signed
+        return [*roles, *([Snapshot.type] if roles or renew_snapshot else []), Timestamp.type]
 
-    def _delegate(self, top: Targets, organ: str) -> None:
-        keys = {signer.public_key.keyid: signer.public_key for signer in self._keyring.signers(organ)}
-        threshold = POLICY[Targets.type].threshold
-        role = DelegatedRole(organ, list(keys), threshold, terminating=True, paths=[organ_pattern(organ)])
+    def _sign_draft(self) -> dict[str, Metadata[Targets]]:
+        drafts = self.draft()
+        for role, metadata in drafts.items():
+            for signer in self._keyring.signers(role):
+                metadata.sign(signer, append=True)
+        return drafts
+
+    def replace_delegated_keys(self, root: Root) -> None:
+        """Stage that the organs' roles are signed by the targets keys of a new `root`; the targets must be staged."""
+        top = self._staged[Targets.type]
+        organs = [name for name in self._staged if name != Targets.type]
+        top.delegations = None
+        for organ in organs:
+            self._delegate(top, organ, root)
+
+    def _delegate(self, top: Targets, organ: str, root: Root) -> None:
+        """Let the keys that sign the targets sign the organ's role too."""
+        allowed = root.roles[Targets.type]
+        keys = {keyid: root.keys[keyid] for keyid in allowed.keyids}
+        role = DelegatedRole(organ, list(keys), allowed.threshold, terminating=True, paths=[organ_pattern(organ)])
         before = top.delegations or Delegations(keys={}, roles={})
         top.delegations = Delegations(keys=before.keys | keys, roles=(before.roles or {}) | {organ: role})
 
+    def _expiry(self, role: str) -> datetime:
+        return self._now + LIFETIME.get(role, LIFETIME[Targets.type])
+
     def _sign(self, role: str, signed: T) -> tuple[str, bytes]:
-        signed.expires = self._now + LIFETIME.get(role, LIFETIME[Targets.type])
+        signed.expires = self._expiry(role)
         return f"{signed.version}.{role}.json", sign(signed, self._keyring.signers(role))
 
     def _check(self, files: Mapping[str, bytes], new: Collection[str]) -> None:

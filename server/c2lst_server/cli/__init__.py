@@ -1,0 +1,24 @@
+"""`c2lst-server`: what the central operator types. Each command parses, calls one library function and prints.
+
+Libraries are imported inside the commands, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from c2lst_server.cli import keys, publishing, service, sites
+from c2lst_shared.console import run
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="The central service of c2lst.")
+app.add_typer(service.app)
+app.add_typer(publishing.app)
+app.add_typer(publishing.stage_app, name="stage")
+app.add_typer(publishing.releases_app, name="releases")
+app.add_typer(keys.keys_app, name="keys")
+app.add_typer(sites.sites_app, name="sites")
+
+
+def main() -> None:
+    """Run the command line; the exit code says which branch of the error tree was met."""
+    run(app)

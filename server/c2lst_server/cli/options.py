@@ -1,0 +1,76 @@
+"""What several commands share: options, settings, the database session, the passphrase, a table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from c2lst_server.settings import Settings
+
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", help="State folder (C2LST_SERVER_HOME); ~/.local/share/c2lst-server by default."),
+]
+PassphraseFileOption = Annotated[
+    Path | None,
+    typer.Option(help="File whose first line is the passphrase of the keys; else C2LST_SERVER_PASSPHRASE, or you are asked."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def settings_of(home: Path | None, passphrase_file: Path | None = None) -> Settings:
+    """Return the settings of the environment with those of the options."""
+    from c2lst_server.settings import Settings
+
+    given = {"home": home, "passphrase_file": passphrase_file}
+    return Settings().model_copy(update={name: value for name, value in given.items() if value is not None})
+
+
+@contextmanager
+def session_of(settings: Settings) -> Iterator[Session]:
+    """Open the database for the body."""
+    from sqlalchemy.orm import Session
+
+    from c2lst_server.db.session import open_database
+
+    engine = open_database(settings)
+    try:
+        with Session(engine) as session:
+            yield session
+    finally:
+        engine.dispose()
+
+
+def passphrase_of(settings: Settings, *, confirm: bool = False) -> Callable[[], str]:
+    """Give a function that finds the passphrase when a key is to be opened; people at a terminal are asked."""
+
+    def find() -> str:
+        if settings.has_passphrase or not sys.stdin.isatty():
+            return settings.read_passphrase()
+        answer: str = typer.prompt("Passphrase of the root and targets keys", hide_input=True, confirmation_prompt=confirm)
+        return answer
+
+    return find
+
+
+def size_in_words(count: int) -> str:
+    """Return a number of bytes for people."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
+
+
+def print_table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, empty: str) -> None:
+    """Print rows under titles, or what to say when there are none."""
+    if not rows:
+        typer.echo(empty)
+        return
+    widths = [max(len(row[column]) for row in [titles, *rows]) for column in range(len(titles))]
+    for row in [titles, *rows]:
+        typer.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())

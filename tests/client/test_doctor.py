@@ -1,0 +1,104 @@
+"""Doctor finds what is wrong, says what to do, changes nothing, and asks the server one thing."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from fakes.central import Central, serving
+from typer.testing import CliRunner
+
+from c2lst_client.cli import app
+from c2lst_client.doctor import Finding, examine
+from c2lst_client.home import Home
+from c2lst_client.settings import Settings
+from c2lst_client.trust.enrol import enrol
+from c2lst_client.trust.pull import pull
+from c2lst_client.trust.seen import Seen
+from c2lst_shared import atomic
+
+PROXY_OF_NOBODY = "http://proxy.invalid:3128"
+
+
+@pytest.fixture
+def central(tmp_path: Path) -> Central:
+    central = Central(tmp_path / "central")
+    central.publish("first")
+    return central
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path / "site")
+
+
+def found(home: Home, *, proxy: str | None = None, offline: bool = False) -> dict[str, Finding]:
+    findings = examine(Settings(home=home.path, proxy=proxy), offline=offline)
+    return {finding.subject: finding for finding in findings}
+
+
+def test_healthy_site_has_no_fault_and_sends_one_request(central: Central, home: Home, tmp_path: Path) -> None:
+    with serving(central):
+        enrol(home, central.invite(tmp_path / "file"))
+        pull(home, "mob")
+        asked = len(home.audit_log.read_text().splitlines())
+        findings = found(home)
+    assert {finding.state for finding in findings.values()} == {"ok"}
+    assert findings["release mob/1"].found == "every file is the one that was signed"
+    paths = [json.loads(line)["path"] for line in home.audit_log.read_text().splitlines()]
+    assert paths[asked:] == ["/healthz"]
+
+
+def test_site_that_is_not_enrolled_is_told_so(home: Home) -> None:
+    findings = found(home)
+    assert "is not enrolled; run `c2lst-client enroll FILE`" in findings["enrolment"].found
+    assert not home.path.exists()
+
+
+def test_faults_are_named_each_with_what_to_do(central: Central, home: Home, tmp_path: Path) -> None:
+    with serving(central):
+        enrol(home, central.invite(tmp_path / "file"))
+        pull(home, "mob")
+    (home.release("mob", 1) / "weights.safetensors").write_bytes(b"x")
+    lines = home.audit_log.read_text().splitlines(keepends=True)
+    home.audit_log.write_text("".join(lines[1:]))
+    atomic.write_text(home.seen, Seen(clock=datetime.now(UTC) + timedelta(days=2)).model_dump_json())
+    findings = found(home)
+    faults = {subject for subject, finding in findings.items() if finding.state == "fault"}
+    assert faults == {"release mob/1", "audit log", "clock", "server"}
+    assert "set it right" in findings["clock"].found
+    assert "cannot be reached" in findings["server"].found
+
+
+def test_proxy_that_does_not_exist_is_named(central: Central, home: Home, tmp_path: Path) -> None:
+    with serving(central):
+        enrol(home, central.invite(tmp_path / "file"))
+    finding = found(home, proxy=PROXY_OF_NOBODY)["name"]
+    assert (finding.state, "C2LST_PROXY" in finding.to_do) == ("fault", True)
+
+
+def test_offline_asks_nothing(central: Central, home: Home, tmp_path: Path) -> None:
+    enrol(home, central.invite(tmp_path / "file"), offline=True)
+    assert not {"name", "server"} & set(found(home, offline=True))
+    assert not home.audit_log.exists()
+
+
+def test_role_that_runs_out_soon_is_a_warning(central: Central, home: Home, tmp_path: Path) -> None:
+    with serving(central):
+        enrol(home, central.invite(tmp_path / "file"))
+        pull(home, "mob")
+    path = home.metadata / "targets.json"
+    soon = (datetime.now(UTC) + timedelta(days=3)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    content = json.loads(path.read_text())
+    content["signed"]["expires"] = soon
+    path.write_text(json.dumps(content))
+    finding = found(home, offline=True)["signed metadata"]
+    assert (finding.state, "sign targets again soon" in finding.to_do) == ("warning", True)
+
+
+def test_command_exits_with_1_on_a_fault_and_speaks_json(home: Home) -> None:
+    answer = CliRunner().invoke(app, ["doctor", "--home", str(home.path), "--json"])
+    assert answer.exit_code == 1
+    assert {"subject", "state", "found", "to_do"} == set(json.loads(answer.output)[0])
