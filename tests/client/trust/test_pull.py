@@ -28,8 +28,8 @@ from c2lst_shared.release.weights import describe_tensors, save_weights, sha256_
 
 
 def kept(home: Home) -> dict[str, bytes]:
-    """Everything that must not change when a pull is refused: all but the audit log and newer metadata that was verified."""
-    out = (home.metadata, home.audit_log, home.trust_lock)
+    """Everything that must not change when a pull is refused: all but the audit log and newer, verified metadata."""
+    out = (home.metadata, home.audit_log, home.trust_lock, home.seen)
     files = (path for path in home.path.rglob("*") if path.is_file() and not any(path.is_relative_to(folder) for folder in out))
     return {str(path.relative_to(home.path)): path.read_bytes() for path in files if path.suffix != ".lock"}
 
