@@ -34,7 +34,7 @@ from c2lst_shared.presets import SamplingConfig
 from c2lst_shared.progress import Progress, Silent, console_progress
 
 REFERENCE = "ddim:250:0"
-AGAIN = "ddim:250:0 from other noises"
+AGAIN = " from other noises"
 DEFAULTS = ["unipc:15:0.4", "unipc:12:0.4", "dpm++:25:0"]
 
 Patches = npt.NDArray[np.uint8]
@@ -101,6 +101,7 @@ def main() -> None:
     arguments.add_argument("home", type=Path)
     arguments.add_argument("site")
     arguments.add_argument("--sampler", action="append", help=f"NAME:STEPS:GUIDED_FROM; default {', '.join(DEFAULTS)}")
+    arguments.add_argument("--reference", default=REFERENCE, help=f"NAME:STEPS:GUIDED_FROM; default {REFERENCE}")
     arguments.add_argument("--noises", type=int, default=2, help="patches for each held-out spot")
     arguments.add_argument("--json", action="store_true")
     given = arguments.parse_args()
@@ -111,18 +112,18 @@ def main() -> None:
     suggested = adapted.release.manifest.defaults.sampling
     results: dict[str, Measured] = {}
     with console_progress() as progress:
-        for name in [REFERENCE, AGAIN, *(given.sampler or DEFAULTS)]:
+        for name in [given.reference, given.reference + AGAIN, *(given.sampler or DEFAULTS)]:
             sampler, steps, guided_from = name.split()[0].split(":")
             chosen = {"sampler": sampler, "steps": int(steps), "guided_from": float(guided_from)}
             sampling = SamplingConfig.model_validate(suggested.model_dump() | chosen)
-            first = 10**6 if name == AGAIN else 0
+            first = 10**6 if name.endswith(AGAIN) else 0
             results[name] = judge.measure(*patches_of(adapted, model, sampling, given.noises, first, progress))
-    rows = [row(name, measured, results[REFERENCE]) for name, measured in results.items()]
+    rows = [row(name, measured, results[given.reference]) for name, measured in results.items()]
     floor = shown(judge.floor, 1000)
     if given.json:
         print(json.dumps({"benchmark": "quality", "machine": paired.machine(), "floor": floor, "rows": rows}, indent=1))
         return
-    print(f"{len(results[REFERENCE].features)} patches, guidance {suggested.guidance}; {paired.machine()}")
+    print(f"{len(results[given.reference].features)} patches, guidance {suggested.guidance}; {paired.machine()}")
     print(f"kernel distance x1000 of real training from real held-out patches, the floor: {words(floor)}")
     for one in rows:
         print(f"\n{one['sampler']}: {one['times_reference']:.1f} times as fast as the reference")
