@@ -23,6 +23,7 @@ from c2lst_client.settings import Settings
 from c2lst_client.status import read_status
 from c2lst_client.trust.pinned import Enrolment, load_enrolment, open_egress, read_pinned_root
 from c2lst_client.trust.pull import verify_release
+from c2lst_client.trust.refusals import refusals
 from c2lst_client.trust.seen import check_clock, load_seen
 from c2lst_shared.errors import C2lstError
 from c2lst_shared.release.targets import split_release
@@ -54,15 +55,14 @@ def examine(settings: Settings, *, offline: bool = False) -> list[Finding]:
     """
     home = settings.folders
     findings = [_try("state folder", lambda: _folder(home)), _try("disk", lambda: _disk(home)), _hardware()]
-    enrolment: list[Enrolment] = []
-    findings.append(_try("enrolment", lambda: _enrolment(home, enrolment)))
-    if enrolment:
+    findings.append(_try("enrolment", lambda: _enrolment(home)))
+    if findings[-1].state == "ok":
         findings.append(_try("clock", lambda: _clock(home)))
         findings.append(_try("signed metadata", lambda: _metadata(home)))
         findings += [_try(f"release {name}", _release(home, name)) for name in read_status(home).releases]
         findings.append(_try("audit log", lambda: _log(home)))
         if not offline:
-            findings += _network(settings, enrolment[0])
+            findings += _network(settings, load_enrolment(home))
     return findings
 
 
@@ -105,10 +105,9 @@ def _hardware() -> Finding:
     return Finding(subject="hardware", state="ok", found=f"{name}, {bf16}")
 
 
-def _enrolment(home: Home, found: list[Enrolment]) -> Finding:
+def _enrolment(home: Home) -> Finding:
     enrolment = load_enrolment(home)
     read_pinned_root(home, enrolment)
-    found.append(enrolment)
     return Finding(subject="enrolment", state="ok", found=f"as {enrolment.site} at {enrolment.server}, pinned root untouched")
 
 
@@ -135,7 +134,8 @@ def _metadata(home: Home) -> Finding:
 
 
 def _expiry(path: Path) -> datetime:
-    return Metadata.from_file(str(path)).signed.expires
+    with refusals():
+        return Metadata.from_file(str(path)).signed.expires
 
 
 def _release(home: Home, name: str) -> Callable[[], Finding]:

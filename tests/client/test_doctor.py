@@ -98,6 +98,13 @@ def test_role_that_runs_out_soon_is_a_warning(central: Central, home: Home, tmp_
     assert (finding.state, "sign targets again soon" in finding.to_do) == ("warning", True)
 
 
+def test_metadata_that_cannot_be_read_is_a_fault(central: Central, home: Home, tmp_path: Path) -> None:
+    enrol(home, central.invite(tmp_path / "file"), offline=True)
+    (home.metadata / "targets.json").write_text("<html>")
+    finding = found(home, offline=True)["signed metadata"]
+    assert (finding.state, "cannot be read" in finding.found) == ("fault", True)
+
+
 def test_command_exits_with_1_on_a_fault_and_speaks_json(home: Home) -> None:
     answer = CliRunner().invoke(app, ["doctor", "--home", str(home.path), "--json"])
     assert answer.exit_code == 1

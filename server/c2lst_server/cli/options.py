@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,6 +53,7 @@ def session_of(settings: Settings) -> Iterator[Session]:
 def passphrase_of(settings: Settings, *, confirm: bool = False) -> Callable[[], str]:
     """Give a function that finds the passphrase when a key is to be opened; people at a terminal are asked."""
 
+    @cache  # asked once, however many keys are opened
     def find() -> str:
         if settings.has_passphrase or not sys.stdin.isatty():
             return settings.read_passphrase()
