@@ -72,7 +72,11 @@ def rotate(home: Home, name: str, passphrase: Callable[[], str], now: datetime |
         try:
             root = _new_root(old, role, leaving, new, now)
             signed_root = _sign_root(root, old, [*here["root"].values(), *([new] if role == Root.type else [])])
-            _commit(home, repository, role, here[role], path, new, signed_root, passphrase, now)
+            changed = Repository(home, _WithNew(home.keys, passphrase, role, new), now)
+            if role == Targets.type:
+                changed.renew()
+                changed.replace_delegated_keys(root)
+            changed.commit(renew_snapshot=role != Root.type, root=signed_root)
             atomic.write_bytes(path, fresh.read_bytes(), mode=0o600)
         except C2lstError:
             fresh.unlink()
@@ -134,34 +138,6 @@ def _sign_root(root: Root, old: Root, signers: list[CryptoSigner]) -> Metadata[R
     return metadata
 
 
-def _commit(
-    home: Home,
-    repository: Repository,
-    role: str,
-    here: Mapping[Path, CryptoSigner],
-    path: Path,
-    new: CryptoSigner,
-    root: Metadata[Root],
-    passphrase: Callable[[], str],
-    now: datetime,
-) -> None:
-    """Make everything that the key signs visible with both, then the root."""
-    signers = [*here.values(), new]
-    if role == Root.type:
-        repository.commit(root=root)
-    elif role == Targets.type:
-        repository.renew()
-        repository.replace_delegated_keys(root.signed)
-        drafts = repository.draft()
-        for metadata in drafts.values():
-            for signer in signers:
-                metadata.sign(signer, append=True)
-        repository.commit(signed=drafts, root=root)
-    else:
-        both = _WithNew(home.keys, passphrase, role, new)
-        Repository(home, both, now).commit(renew_snapshot=True, root=root)
-
-
 class _WithNew(Keyring):
     """The keys that are here, and a new one beside the old one of its role."""
 
@@ -172,7 +148,7 @@ class _WithNew(Keyring):
         self._all = self.present(role)
 
     def signers(self, role: str) -> list[CryptoSigner]:
-        """Return the old signers and the new one."""
-        if role == self._role:
+        """Return the signers of a role, and the new one with them where it is to sign; organs' roles belong to the targets."""
+        if self._role == (role if role in POLICY else Targets.type):
             return [*self._all.values(), self._new]
         return super().signers(role)
