@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 METADATA = "/tuf/metadata/"
 TARGETS = "/tuf/targets/"
+ABSENT = {403, 404}
 MAX_METADATA_BYTES = 5_000_000  # python-tuf has its own, lower limits for each role
 SPARE_BYTES = 100_000_000  # left free on the disk
 
@@ -139,7 +140,9 @@ class _Fetcher(FetcherInterface):
         try:
             yield from self._source.download(url, limit=MAX_METADATA_BYTES)
         except HttpStatus as error:
-            raise DownloadHTTPError(str(error), error.status) from error
+            if error.status in ABSENT:  # by which python-tuf knows that there is no newer root
+                raise DownloadHTTPError(str(error), error.status) from error
+            raise
 
 
 def _refresh(home: Home, enrolment: Enrolment, source: Source, organ: str) -> None:
@@ -196,7 +199,7 @@ def _fetch(
         manifest = _read_manifest(part, signed, organ, number)  # a wrong one is refused before the weights are fetched
         for file in (SAMPLES, WEIGHTS):
             get(file)
-        load_weights(part / WEIGHTS, manifest.tensors, sha256=manifest.weights_sha256)
+        load_weights(part / WEIGHTS, manifest.tensors)  # its digest was checked when it came
     except (BadArtefact, RepositoryError, TransferFailed) as error:
         if not (isinstance(error, TransferFailed) and is_temporary(error)):
             shutil.rmtree(part)  # only what can be gone on with is kept

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fakes.answering import answering, replying
 from fakes.central import Central, serving, tiny_weights
 from tuf.api.metadata import Metadata, Timestamp
 
@@ -456,3 +457,13 @@ def test_begun_pull_goes_on_where_it_was(central: Central, enrolled: Home) -> No
     assert progress.done == progress.total
     received = [json.loads(line)["bytes_in"] for line in enrolled.audit_log.read_text().splitlines() if WEIGHTS in line]
     assert received == [len(content) - 100]
+
+
+def test_server_that_is_overloaded_is_asked_again(central: Central, enrolled: Home) -> None:
+    with answering(replying(b"", 503)) as url:
+        enrolment = json.loads(enrolled.enrolment.read_text())
+        enrolled.enrolment.write_text(json.dumps(enrolment | {"server": url}))
+        before = len(requests(enrolled))
+        with pytest.raises(TransferFailed, match="answered 503; run again later"):
+            pull(enrolled, "mob", patience=Patience(attempts=3, first_wait=0))
+    assert len(requests(enrolled)) - before == 3
