@@ -49,8 +49,7 @@ def publish(
     folders = settings.folders
     with session_of(settings) as session:
         if staged is not None:
-            done = staging.publish_staged(folders, session, staged)
-            typer.echo(f"Done: {done.in_words}.")
+            typer.echo("\n".join(staging.publish_staged(folders, session, staged)))
             return
         if run is None or organ is None:
             raise typer.BadParameter("Give RUN and --organ, or --staged FILE.")
@@ -110,7 +109,7 @@ def sign(
     """Add one signature to a staged file; needs neither the server nor a network."""
     from c2lst_server.publishing import staging
 
-    typer.echo(f"This is to {staging.read_staged(file).in_words}.", err=True)
+    typer.echo("\n".join(["This signature says:", *staging.read_staged(file).contents()]), err=True)
     _print_staged(staging.add_signature(file, key, passphrase_of(settings_of(None, passphrase_file))), file)
 
 
@@ -160,7 +159,7 @@ def list_releases(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 
 def _print_staged(staged: Staged, path: Path) -> None:
-    typer.echo(f"{path}: {staged.in_words}")
+    typer.echo(f"{path}:")
     counts = staged.signatures()
     for role, count in counts.items():
         typer.echo(f"  {role:<12} {count} of {staged.signers[role].threshold} signatures")

@@ -1,7 +1,8 @@
 """Signing on several machines: what is to be signed goes into a file, the file to the keys, and back when enough have signed.
 
-The file says in plain words what it is for, and holds the metadata of each role with the keys that may sign it. Adding a
-signature needs neither the server nor the network. Publishing it verifies everything anew, with what the server knows.
+The file holds the metadata of each role with the keys that may sign it. Adding a signature needs neither the server nor the
+network. What the holder of a key is shown, and what publishing does, is read from that metadata itself and never from words
+beside it, which anybody could change without a signature being the worse for it.
 """
 
 from __future__ import annotations
@@ -25,12 +26,11 @@ from c2lst_server.publishing.repository import Repository, editing
 from c2lst_server.publishing.withdraw import forget_files, stage_withdrawal
 from c2lst_shared import atomic
 from c2lst_shared.errors import BadInput
-from c2lst_shared.release.manifest import MANIFEST, Manifest, parse_manifest
-from c2lst_shared.release.targets import FILES, served_path, split_release, target_path
+from c2lst_shared.release.manifest import MANIFEST, WEIGHTS, Manifest, parse_manifest
+from c2lst_shared.release.targets import FILES, complete_numbers, served_path, target_path
+from c2lst_shared.release.withdrawal import withdrawals
 
 MAX_BYTES = 20 << 20
-
-Action = Literal["publish", "withdraw", "renew"]
 
 
 class Signers(BaseModel):
@@ -48,19 +48,21 @@ class Staged(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
-    action: Action
-    release: str = ""  # for example mob/3; empty for `renew`
-    run_id: str = ""  # of what is published
-    reason: str = ""  # of a withdrawal
-    staged: datetime
+    run_id: str = ""  # of the release that is new in it; empty when none is
     signers: dict[str, Signers]
     metadata: dict[str, dict[str, Any]]  # role -> TUF metadata with the signatures so far
 
-    @property
-    def in_words(self) -> str:
-        """What a signature means."""
-        what = f"{self.action} {self.release}".strip()
-        return f"{what}: {self.reason}" if self.reason else what
+    def contents(self) -> list[str]:
+        """Return, a line each, what a signature says: every release of every organ, and every withdrawal."""
+        lines = []
+        for role, metadata in _parse(self).items():
+            signed = metadata.signed
+            lines.append(f"{role} version {signed.version}, until {signed.expires:%Y-%m-%d}")
+            for number in complete_numbers(signed.targets, role):
+                weights = signed.targets[target_path(role, number, WEIGHTS)].hashes["sha256"]
+                lines.append(f"  {role}/{number}, weights {weights}")
+            lines += [f"  {role}/{number} {withdrawal}" for number, withdrawal in withdrawals(signed.targets, role).items()]
+        return lines
 
     def signatures(self) -> dict[str, int]:
         """Return for each role how many of its keys have signed; whether rightly, publishing says."""
@@ -77,8 +79,8 @@ def stage_publication(home: Home, session: Session, run_id: str, *, organ: str, 
         BadInput, BadArtefact: the run cannot be published.
     """
     with editing(home, _online(home)) as repository:
-        manifest, _ = place(home, session, repository, run_id, organ=organ, summary=summary)
-        return _write(repository, out, action="publish", release=manifest.name, run_id=run_id)
+        place(home, session, repository, run_id, organ=organ, summary=summary)
+        return _write(repository, out, run_id=run_id)
 
 
 def stage_withdrawing(home: Home, organ: str, number: int, reason: str, *, out: Path) -> Staged:
@@ -89,14 +91,14 @@ def stage_withdrawing(home: Home, organ: str, number: int, reason: str, *, out: 
     """
     with editing(home, _online(home)) as repository:
         stage_withdrawal(home, repository, organ, number, reason, datetime.now(UTC))
-        return _write(repository, out, action="withdraw", release=f"{organ}/{number}", reason=reason)
+        return _write(repository, out)
 
 
 def stage_renewal(home: Home, *, out: Path) -> Staged:
     """Write to `out` the targets and every organ's role as they are, for another life."""
     with editing(home, _online(home)) as repository:
         repository.renew()
-        return _write(repository, out, action="renew")
+        return _write(repository, out)
 
 
 def read_staged(path: Path) -> Staged:
@@ -136,8 +138,11 @@ def add_signature(path: Path, key: Path, passphrase: Callable[[], str]) -> Stage
     return signed
 
 
-def publish_staged(home: Home, session: Session, path: Path) -> Staged:
+def publish_staged(home: Home, session: Session, path: Path) -> list[str]:
     """Make visible what the file at `path` holds, when enough keys have signed it; needs the online keys only.
+
+    Returns:
+        What changed, a line each.
 
     Raises:
         BadInput: signatures are missing, or something else was published since it was staged.
@@ -148,24 +153,40 @@ def publish_staged(home: Home, session: Session, path: Path) -> Staged:
     with editing(home, _online(home)) as repository:
         _check_versions(repository, metadata)
         _check_signatures(repository.root(), metadata)
-        if staged.action == "publish":
-            organ, number = split_release(staged.release)
-            manifest, files = _placed(home, metadata[organ].signed, organ, number)
+        new, gone = _differences(repository, metadata)
+        if len(new) > 1:
+            raise BadInput("More than one release is new in this; stage them one after the other.")
+        if new:
+            manifest, files = _placed(home, metadata[new[0][0]].signed, *new[0])
             make_visible(home, session, repository, manifest, staged.run_id, files, signed=metadata)
-            return staged
-        repository.commit(signed=metadata)
-        if staged.action == "withdraw":
-            forget_files(home, *split_release(staged.release))
-    return staged
+        else:
+            repository.commit(signed=metadata)
+        for organ, number in gone:
+            forget_files(home, organ, number)
+    published = [f"Published {organ}/{number}." for organ, number in new]
+    withdrawn = [f"Withdrew {organ}/{number}." for organ, number in gone]
+    return [*published, *withdrawn] or ["Renewed; no release came or went."]
 
 
-def _write(repository: Repository, out: Path, **what: Any) -> Staged:
+def _differences(
+    repository: Repository, metadata: dict[str, Metadata[Targets]]
+) -> tuple[list[tuple[str, int]], list[tuple[str, int]]]:
+    """Return the releases that the metadata adds to what is visible now, and those that it takes away."""
+
+    def releases(targets: dict[str, Targets]) -> set[tuple[str, int]]:
+        return {(organ, number) for organ, role in targets.items() for number in complete_numbers(role.targets, organ)}
+
+    before = releases({organ: repository.targets(organ) for organ in repository.organs()})
+    after = releases({role: signed.signed for role, signed in metadata.items()})
+    return sorted(after - before), sorted(before - after)
+
+
+def _write(repository: Repository, out: Path, *, run_id: str = "") -> Staged:
     drafts = repository.draft()
     staged = Staged(
-        staged=datetime.now(UTC),
+        run_id=run_id,
         signers={role: _signers(repository.root(), drafts, role) for role in drafts},
         metadata={role: draft.to_dict() for role, draft in drafts.items()},
-        **what,
     )
     atomic.write_text(out, staged.model_dump_json(indent=1))
     return staged
