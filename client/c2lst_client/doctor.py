@@ -75,7 +75,7 @@ def _try(subject: str, look: Callable[[], Finding]) -> Finding:
 
 
 def _folder(home: Home) -> Finding:
-    existing = next(folder for folder in (home.path, *home.path.parents) if folder.exists())
+    existing = _existing(home)
     if not os.access(existing, os.W_OK):
         to_do = "give this user the right to write there, or choose another folder with C2LST_HOME"
         return Finding(subject="state folder", state="fault", found=f"{existing} cannot be written", to_do=to_do)
@@ -83,7 +83,7 @@ def _folder(home: Home) -> Finding:
 
 
 def _disk(home: Home) -> Finding:
-    existing = next(folder for folder in (home.path, *home.path.parents) if folder.exists())
+    existing = _existing(home)
     free = shutil.disk_usage(existing).free
     enough = free > ROOM
     return Finding(
@@ -92,6 +92,11 @@ def _disk(home: Home) -> Finding:
         found=f"{free / 1e9:.1f} GB free",
         to_do="" if enough else f"make room: a site takes up to {ROOM / 1e9:.0f} GB",
     )
+
+
+def _existing(home: Home) -> Path:
+    """Return the state folder or, before it is made, the folder in which it will be."""
+    return next(folder for folder in (home.path, *home.path.parents) if folder.exists())
 
 
 def _hardware() -> Finding:

@@ -24,10 +24,10 @@ from c2lst_client.trust.refusals import refusals
 from c2lst_client.trust.signed import signed_targets
 from c2lst_shared import atomic
 from c2lst_shared.errors import BadArtefact, BadInput
-from c2lst_shared.release.targets import FILES, split_release, target_path
+from c2lst_shared.release.targets import FILES, SERVED_METADATA, SERVED_TARGETS, served_path, split_release, target_path
 
-METADATA = "tuf/metadata/"
-TARGETS = "tuf/targets/"
+METADATA = SERVED_METADATA.lstrip("/")
+TARGETS = SERVED_TARGETS.lstrip("/")
 MAX_MEMBERS = 400  # a release has three files and a handful of metadata; the rest is room for many roots
 BLOCK = tarfile.BLOCKSIZE
 CHUNK = 1 << 20
@@ -132,7 +132,7 @@ def export_bundle(home: Home, release: str, out: Path) -> int:
                 raise BadArtefact(f"{release} is not among the signed releases any more; do not pass it on.")
             with (folder / file).open("rb") as content:
                 info.verify_length_and_hashes(content)
-            contents[f"{TARGETS}{organ}/{number}/{info.hashes['sha256']}.{file}"] = folder / file
+            contents[TARGETS + served_path(info.path, info.hashes["sha256"])] = folder / file
     read_pinned_root(home, enrolment)
     with atomic.replacing(out) as temporary:
         _write(temporary, contents)

@@ -78,45 +78,55 @@ class Source(Protocol):
         """Append what is missing of the `length` bytes at `path` to `file`, which is open at its end."""
 
 
-def fetch(
-    source: Source,
-    address: str,
-    info: TargetFile,
-    path: Path,
-    *,
-    patience: Patience,
-    on_bytes: Callable[[int], None],
-    on_trouble: Callable[[str], None],
-) -> None:
-    """Bring the signed file that is at `address` to `path`, going on with what an earlier call left.
+@dataclass(frozen=True)
+class Transfer:
+    """Brings signed files from a source to this disk."""
 
-    Raises:
-        TransferFailed: the server cannot be reached, again and again; what came is kept.
-        LengthOrHashMismatchError, BadArtefact: it is not what was signed; nothing of it is kept.
-        BadInput: the disk is full or cannot be written.
-    """
-    with writable(path.parent):
+    source: Source
+    patience: Patience
+    on_bytes: Callable[[int], None]  # how many came or, negative, were given up
+    on_trouble: Callable[[str], None]
+
+    def fetch(self, address: str, info: TargetFile, path: Path) -> None:
+        """Bring the signed file that is at `address` to `path`, going on with what an earlier call left.
+
+        Raises:
+            TransferFailed: the server cannot be reached, again and again; what came is kept.
+            LengthOrHashMismatchError, BadArtefact: it is not what was signed; nothing of it is kept.
+        """
         if _is_signed(path, info):
-            on_bytes(info.length)
+            self.on_bytes(info.length)
             return
         part = path.with_name(f"{path.name}.{info.hashes['sha256'][:16]}.part")
         continued = part.is_file() and 0 < part.stat().st_size <= info.length
         if not continued:
             part.unlink(missing_ok=True)
-        on_bytes(part.stat().st_size if continued else 0)
-        while True:
-            try:
-                _download(source, address, info, part, patience, on_bytes, on_trouble)
-                _verify(part, info)
-            except (LengthOrHashMismatchError, BadArtefact):
-                part.unlink()
-                if not continued:
-                    raise
-                continued = False  # what was here was spoilt on this disk, or came from a server that has mended itself since
-                on_bytes(-info.length)
-            else:
-                part.replace(path)
-                return
+        self.on_bytes(part.stat().st_size if continued else 0)
+        try:
+            self._complete(address, info, part)
+        except (LengthOrHashMismatchError, BadArtefact):
+            if not continued:
+                raise
+            self.on_bytes(-info.length)  # what was here was spoilt on this disk, or by a server that has mended itself since
+            self._complete(address, info, part)
+        part.replace(path)
+
+    def _complete(self, address: str, info: TargetFile, part: Path) -> None:
+        """Bring what is missing of `part` and verify all of it; what is not the signed file is removed."""
+        try:
+            with part.open("ab") as file:
+
+                def go_on() -> None:
+                    if file.tell() < info.length:
+                        self.source.continue_download(address, file, length=info.length, on_bytes=self.on_bytes)
+
+                self.patience.keep_trying(go_on, came=file.tell, on_trouble=self.on_trouble)
+                file.flush()
+                os.fsync(file.fileno())
+            _verify(part, info)
+        except (LengthOrHashMismatchError, BadArtefact):
+            part.unlink()
+            raise
 
 
 def begun(folder: Path) -> int:
@@ -135,26 +145,6 @@ def writable(folder: Path) -> Iterator[None]:
         if error.errno in CLOSED:
             raise BadInput(f"{folder} cannot be written ({error.strerror}); check its owner and how it is mounted.") from error
         raise
-
-
-def _download(
-    source: Source,
-    address: str,
-    info: TargetFile,
-    part: Path,
-    patience: Patience,
-    on_bytes: Callable[[int], None],
-    on_trouble: Callable[[str], None],
-) -> None:
-    with part.open("ab") as file:
-
-        def go_on() -> None:
-            if file.tell() < info.length:
-                source.continue_download(address, file, length=info.length, on_bytes=on_bytes)
-
-        patience.keep_trying(go_on, came=file.tell, on_trouble=on_trouble)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _is_signed(path: Path, info: TargetFile) -> bool:

@@ -19,7 +19,7 @@ from tuf.ngclient import FetcherInterface, Updater
 from c2lst_client.egress import HttpStatus
 from c2lst_client.home import Home
 from c2lst_client.trust.bundle import Bundle
-from c2lst_client.trust.fetch import Patience, Source, begun, fetch, is_temporary, writable
+from c2lst_client.trust.fetch import Patience, Source, Transfer, begun, is_temporary, writable
 from c2lst_client.trust.pinned import Enrolment, load_enrolment, locked, open_egress, read_pinned_root
 from c2lst_client.trust.quarantine import set_aside, why_set_aside
 from c2lst_client.trust.refusals import refusals
@@ -28,15 +28,21 @@ from c2lst_client.trust.signed import signed_organs, signed_targets
 from c2lst_shared.errors import BadArtefact, BadInput, TransferFailed
 from c2lst_shared.progress import Progress, Silent
 from c2lst_shared.release.manifest import MANIFEST, MAX_MANIFEST_BYTES, SAMPLES, WEIGHTS, Manifest, parse_manifest
-from c2lst_shared.release.targets import FILES, check_organ, complete_numbers, served_path, target_path
+from c2lst_shared.release.targets import (
+    FILES,
+    SERVED_METADATA,
+    SERVED_TARGETS,
+    check_organ,
+    complete_numbers,
+    served_path,
+    target_path,
+)
 from c2lst_shared.release.weights import load_weights
 from c2lst_shared.release.withdrawal import Withdrawal, withdrawals
 
 if TYPE_CHECKING:
     import torch
 
-METADATA = "/tuf/metadata/"
-TARGETS = "/tuf/targets/"
 ABSENT = {403, 404}
 MAX_METADATA_BYTES = 5_000_000  # python-tuf has its own, lower limits for each role
 SPARE_BYTES = 100_000_000  # left free on the disk
@@ -148,7 +154,7 @@ class _Fetcher(FetcherInterface):
 def _refresh(home: Home, enrolment: Enrolment, source: Source, organ: str) -> None:
     """Bring the verified metadata on disk up to date, with the role of `organ`."""
     root = read_pinned_root(home, enrolment)
-    updater = Updater(str(home.metadata), METADATA, fetcher=_Fetcher(source), bootstrap=root)
+    updater = Updater(str(home.metadata), SERVED_METADATA, fetcher=_Fetcher(source), bootstrap=root)
     updater.refresh()
     updater.get_targetinfo(target_path(organ, 1, MANIFEST))  # any path of the organ makes it load the organ's role
 
@@ -186,13 +192,15 @@ def _fetch(
         raise BadArtefact(f"The manifest of {organ}/{number} is too long; do not use this release and tell the operator.")
     part = folder.with_name(f".{number}.part")
     part.mkdir(parents=True, exist_ok=True)
-    _check_space(part, sum(info.length for info in infos.values()) - begun(part))
-    progress.start(f"pulling {organ}/{number} (kB)", sum(_kilobytes(info.length) for info in infos.values()))
+    needed = sum(info.length for info in infos.values())
+    _check_space(part, needed - begun(part))
+    progress.start(f"pulling {organ}/{number} (kB)", _kilobytes(needed))
+
+    transfer = Transfer(source, patience, on_bytes=_Kilobytes(progress), on_trouble=_note(progress))
 
     def get(file: str) -> None:
         info = infos[file]
-        address = TARGETS + served_path(info.path, info.hashes["sha256"])
-        fetch(source, address, info, part / file, patience=patience, on_bytes=_Kilobytes(progress), on_trouble=_note(progress))
+        transfer.fetch(SERVED_TARGETS + served_path(info.path, info.hashes["sha256"]), info, part / file)
 
     try:
         get(MANIFEST)

@@ -12,9 +12,10 @@ from tuf.api.metadata import MetaFile, Root, Snapshot, Targets, Timestamp
 from c2lst_server.home import Home
 from c2lst_server.publishing.check import check_as_client
 from c2lst_server.publishing.keys import POLICY, Keyring, make_keys
-from c2lst_server.publishing.repository import FIRST_ROOT, HASHES, LIFETIME, TIMESTAMP_FILE, sign
+from c2lst_server.publishing.repository import FIRST_ROOT, LIFETIME, TIMESTAMP_FILE, sign
 from c2lst_shared import atomic
 from c2lst_shared.errors import BadInput
+from c2lst_shared.release.targets import HASHES
 
 
 def initialise(home: Home, passphrase: str) -> None:

@@ -14,7 +14,7 @@ from c2lst_server.db.models import Release
 from c2lst_server.home import Home
 from c2lst_server.publishing.catalogue import signed_targets
 from c2lst_server.publishing.keys import Keyring
-from c2lst_server.publishing.repository import HASHES, Repository, editing
+from c2lst_server.publishing.repository import Repository, editing
 from c2lst_server.runs import RunRecord, latest_samples, load_run
 from c2lst_shared import atomic
 from c2lst_shared.errors import BadInput
@@ -28,7 +28,7 @@ from c2lst_shared.release.manifest import (
     SiteDefaults,
     parse_manifest,
 )
-from c2lst_shared.release.targets import check_organ, complete_numbers, served_path, target_path
+from c2lst_shared.release.targets import HASHES, check_organ, complete_numbers, served_path, target_path
 from c2lst_shared.release.weights import load_weights, read_specs, sha256_of
 from c2lst_shared.release.withdrawal import withdrawals
 

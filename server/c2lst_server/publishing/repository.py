@@ -31,7 +31,7 @@ from c2lst_server.publishing.check import check_as_client
 from c2lst_server.publishing.keys import Keyring
 from c2lst_shared import atomic, locking
 from c2lst_shared.errors import BadArtefact
-from c2lst_shared.release.targets import TOP_LEVEL_ROLES, organ_pattern
+from c2lst_shared.release.targets import HASHES, TOP_LEVEL_ROLES, organ_pattern
 
 LIFETIME = {
     "root": timedelta(days=365),
@@ -41,7 +41,6 @@ LIFETIME = {
 }
 TIMESTAMP_FILE = "timestamp.json"
 FIRST_ROOT = "1.root.json"
-HASHES = ["sha256"]
 LOCK_SECONDS = 60
 
 

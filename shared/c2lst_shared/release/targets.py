@@ -13,6 +13,9 @@ from c2lst_shared.errors import BadInput
 from c2lst_shared.release.manifest import MANIFEST, NAME_PATTERN, SAMPLES, WEIGHTS
 
 FILES = (MANIFEST, WEIGHTS, SAMPLES)
+HASHES = ["sha256"]  # the digests that signed entries carry
+SERVED_METADATA = "/tuf/metadata/"  # where the server offers the signed metadata, and a bundle too
+SERVED_TARGETS = "/tuf/targets/"
 TOP_LEVEL_ROLES = frozenset({"root", "targets", "snapshot", "timestamp"})  # an organ cannot be called like one of these
 
 _TARGET = re.compile(rf"({NAME_PATTERN})/([1-9][0-9]{{0,8}})/([a-z_.]+)")

@@ -13,10 +13,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 from tuf.api.metadata import TargetFile
 
 from c2lst_shared.errors import BadArtefact
-from c2lst_shared.release.targets import numbers_with, target_path
+from c2lst_shared.release.targets import HASHES, numbers_with, target_path
 
 MARK = "withdrawn.json"
-HASHES = ["sha256"]
 
 
 class Withdrawal(BaseModel):

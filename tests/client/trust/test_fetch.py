@@ -16,7 +16,7 @@ from tuf.api.metadata import TargetFile
 
 from c2lst_client import egress as egress_module
 from c2lst_client.egress import HttpStatus
-from c2lst_client.trust.fetch import Patience, fetch, writable
+from c2lst_client.trust.fetch import Patience, Transfer, writable
 from c2lst_shared.errors import BadArtefact, BadInput, TransferFailed
 
 CONTENT = bytes(range(256)) * 40
@@ -65,15 +65,8 @@ class Heard:
 def fetched(server: object, folder: Path, patience: Patience = AT_ONCE) -> Heard:
     heard = Heard()
     with connected(server, folder / "audit.log") as egress:  # type: ignore[arg-type]
-        fetch(
-            egress,
-            "/tuf/targets/weights",
-            INFO,
-            folder / "weights",
-            patience=patience,
-            on_bytes=heard.on_bytes,
-            on_trouble=heard.on_trouble,
-        )
+        transfer = Transfer(egress, patience, heard.on_bytes, heard.on_trouble)
+        transfer.fetch("/tuf/targets/weights", INFO, folder / "weights")
     assert (folder / "weights").read_bytes() == CONTENT
     assert heard.bytes == len(CONTENT)
     assert not part(folder).exists()
