@@ -7,8 +7,10 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import torch
 
+from c2lst_shared.diffusion.augment import StoredBatches
 from c2lst_shared.diffusion.backbone import build_backbone
 from c2lst_shared.diffusion.film import AdaptedBackbone, build_adapter
 from c2lst_shared.diffusion.trainer import Trainer
@@ -16,6 +18,7 @@ from c2lst_shared.presets import BackboneConfig, Preset, get_preset
 
 GENES = 250
 NAME = "benchmark"
+PEER_CHANNELS = 64  # as in the paper's network
 
 
 def preset_at(name: str, image_px: int | None) -> Preset:
@@ -43,6 +46,12 @@ def adapted(preset: Preset, blocks: str = "decoder") -> AdaptedBackbone:
     for head in adapter.heads:
         torch.nn.init.normal_(head.weight, std=0.01)
     return AdaptedBackbone(backbone, adapter, backbone_fingerprint=NAME)
+
+
+def tiles(side: int, count: int = 2048) -> StoredBatches:
+    """Noise in place of a corpus: the reading and turning cost the same."""
+    pixels = np.random.default_rng(0).integers(0, 256, (count, side, side, 3), dtype=np.uint8)
+    return StoredBatches(pixels, np.arange(count))
 
 
 def peer() -> ModuleType:

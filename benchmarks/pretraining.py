@@ -13,34 +13,24 @@ import argparse
 from contextlib import nullcontext
 
 import networks
-import numpy as np
 import paired
 import torch
 
 from c2lst_shared.diffusion import trainer as training
-from c2lst_shared.diffusion.augment import StoredBatches
 from c2lst_shared.diffusion.backbone import build_backbone
 from c2lst_shared.diffusion.hardware import autocast, best_device
 from c2lst_shared.diffusion.trainer import Trainer
-
-TILES = 2048
-PEER_CHANNELS = 64
-
-
-def tiles(side: int) -> StoredBatches:
-    pixels = np.random.default_rng(0).integers(0, 256, (TILES, side, side, 3), dtype=np.uint8)
-    return StoredBatches(pixels, np.arange(TILES))
 
 
 def with_peer(*, bf16: bool) -> paired.Prepare:
     def prepare(given: argparse.Namespace) -> paired.Work:
         module, device = networks.peer(), best_device()
         side = networks.preset_at(given.preset, given.image_px).backbone.image_px
-        unet = module.Unet(dim=PEER_CHANNELS, num_classes=1, dim_mults=(1, 2, 4, 8))
+        unet = module.Unet(dim=networks.PEER_CHANNELS, num_classes=1, dim_mults=(1, 2, 4, 8))
         cost = networks.flops(unet, torch.randn(1, 3, side, side), torch.zeros(1), torch.zeros(1, dtype=torch.long))
         diffusion = module.GaussianDiffusion(unet, image_size=side, timesteps=1000).to(device)
         optimizer = torch.optim.AdamW(diffusion.parameters(), lr=1e-4)
-        batches, generator = tiles(side), torch.Generator().manual_seed(0)
+        batches, generator = networks.tiles(side), torch.Generator().manual_seed(0)
 
         def work() -> int:
             for _ in range(given.steps):
@@ -64,7 +54,7 @@ def with_ours(*, bf16: bool, train: bool = True) -> paired.Prepare:
         backbone = build_backbone(preset.backbone, seed=0)
         cost = networks.flops(backbone, torch.randn(1, 3, side, side), torch.zeros(1))
         config = preset.pretraining.model_copy(update={"accumulation": 1, "steps": 10**6, "micro_batch": given.batch})
-        batches = tiles(side)
+        batches = networks.tiles(side)
         if not bf16:
             training.autocast = lambda device: nullcontext()  # type: ignore[assignment, return-value]
         trainer = Trainer(backbone, batches, preset.diffusion, config, seed=0, device=best_device())

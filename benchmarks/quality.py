@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +20,6 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 import paired
-import torch
 
 from c2lst_client.adapted import Adapted
 from c2lst_client.evaluate.distance import kernel_distance
@@ -29,7 +29,7 @@ from c2lst_client.evaluate.statistics import Estimate, concordance, correlation,
 from c2lst_client.journey import Journey
 from c2lst_client.settings import Settings
 from c2lst_client.sites import open_site
-from c2lst_shared.diffusion.sampler import conditional, generate, seeded_noise, to_uint8
+from c2lst_client.synthesise import write_pairs
 from c2lst_shared.presets import SamplingConfig
 from c2lst_shared.progress import Progress, Silent, console_progress
 
@@ -78,22 +78,29 @@ class Judge:
         )
 
 
-def patches_of(
-    adapted: Adapted, model: torch.nn.Module, sampling: SamplingConfig, noises: int, first: int, progress: Progress
-) -> tuple[Patches, float]:
-    """Generate patches, noises x spots, from the noises numbered from `first`; return them with the seconds that it took."""
-    manifest = adapted.release.manifest
-    condition = torch.from_numpy(adapted.expression[adapted.rows[1]]).repeat(noises, 1)
-    device = next(model.parameters()).device
-    done, began = [], time.perf_counter()
-    progress.start(f"{sampling.sampler}:{sampling.steps}", len(condition))
-    for start in range(0, len(condition), sampling.batch):
-        rows = range(start, min(start + sampling.batch, len(condition)))
-        noise = seeded_noise(0, [first + row for row in rows], manifest.backbone.image_px).to(device)
-        predict = conditional(model, condition[rows.start : rows.stop].to(device), manifest.diffusion, sampling)
-        done.append(to_uint8(generate(predict, noise, manifest.diffusion, sampling)).cpu().numpy())
-        progress.advance(len(rows))
-    return np.concatenate(done), time.perf_counter() - began
+def patches_of(adapted: Adapted, sampling: SamplingConfig, noises: int, seed: int, progress: Progress) -> tuple[Patches, float]:
+    """Generate patches, noises x spots, as `evaluate` does; return them with the seconds that it took."""
+    _, rows = adapted.rows
+    expression = np.tile(adapted.expression[rows], (noises, 1))
+    with tempfile.TemporaryDirectory() as scratch:
+        began = time.perf_counter()
+        pairs = write_pairs(
+            Path(scratch, "pairs"),
+            adapted.release,
+            adapted.adaptation,
+            expression,
+            barcodes=[f"{number}" for number in range(len(expression))],
+            coords=np.tile(adapted.spots.centres[rows], (noises, 1)),
+            obs={},
+            sampling=sampling,
+            seed=seed,
+            provenance={"kind": "benchmark"},
+            overwrite=False,
+            progress=progress,
+            stop=lambda: False,
+        )
+        seconds = time.perf_counter() - began
+        return pairs.patches(range(len(pairs))), seconds
 
 
 def main() -> None:
@@ -107,7 +114,6 @@ def main() -> None:
     given = arguments.parse_args()
     settings = Settings(home=given.home)
     adapted = Journey(settings, open_site(settings.folders, given.site), progress=Silent(), stop=lambda: False).adapted()
-    model = adapted.adaptation.attach(adapted.release)
     judge = Judge(adapted, built_in_encoder(), given.noises)
     suggested = adapted.release.manifest.defaults.sampling
     results: dict[str, Measured] = {}
@@ -116,8 +122,8 @@ def main() -> None:
             sampler, steps, guided_from = name.split()[0].split(":")
             chosen = {"sampler": sampler, "steps": int(steps), "guided_from": float(guided_from)}
             sampling = SamplingConfig.model_validate(suggested.model_dump() | chosen)
-            first = 10**6 if name.endswith(AGAIN) else 0
-            results[name] = judge.measure(*patches_of(adapted, model, sampling, given.noises, first, progress))
+            seed = 1 if name.endswith(AGAIN) else 0
+            results[name] = judge.measure(*patches_of(adapted, sampling, given.noises, seed, progress))
     rows = [row(name, measured, results[given.reference]) for name, measured in results.items()]
     floor = shown(judge.floor, 1000)
     if given.json:

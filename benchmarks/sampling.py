@@ -23,13 +23,12 @@ from c2lst_shared.presets import SamplingConfig, get_preset
 
 GUIDANCE = 3.0
 REFERENCE_STEPS = 250
-PEER_CHANNELS = 64
 FAST = get_preset("small").sampling.model_copy(update={"guidance": GUIDANCE})  # 15 UniPC steps
 
 
 def with_peer(given: argparse.Namespace) -> paired.Work:
     module = networks.peer()
-    unet = module.Unet(dim=PEER_CHANNELS, num_classes=10, dim_mults=(1, 2, 4, 8))
+    unet = module.Unet(dim=networks.PEER_CHANNELS, num_classes=10, dim_mults=(1, 2, 4, 8))
     diffusion = module.GaussianDiffusion(unet, image_size=side(given), timesteps=1000, sampling_timesteps=REFERENCE_STEPS).to(
         best_device()
     )
@@ -130,7 +129,7 @@ def costs(given: argparse.Namespace) -> str:
     pixels = side(given)
     x, t = torch.randn(1, 3, pixels, pixels), torch.zeros(1)
     ours = networks.flops(networks.adapted(networks.preset_at(given.preset, given.image_px)).backbone, x, t)
-    unet = networks.peer().Unet(dim=PEER_CHANNELS, num_classes=10, dim_mults=(1, 2, 4, 8))
+    unet = networks.peer().Unet(dim=networks.PEER_CHANNELS, num_classes=10, dim_mults=(1, 2, 4, 8))
     theirs = networks.flops(unet, x, t, torch.zeros(1, dtype=torch.long))
     return f"one evaluation of a {pixels} px patch: ours {ours / 1e9:.2f} GFLOP, the peer's {theirs / 1e9:.2f} GFLOP"
 

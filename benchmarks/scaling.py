@@ -15,16 +15,12 @@ import subprocess
 import sys
 
 import networks
-import numpy as np
 import paired
 import torch
 
-from c2lst_shared.diffusion.augment import StoredBatches
 from c2lst_shared.diffusion.backbone import build_backbone
 from c2lst_shared.diffusion.trainer import Trainer
 from c2lst_shared.diffusion.workers import join_workers
-
-TILES = 2048
 
 
 def training(processes: int, threads: int) -> paired.Prepare:
@@ -34,10 +30,8 @@ def training(processes: int, threads: int) -> paired.Prepare:
         workers = join_workers()
         torch.set_num_threads(threads)  # after accelerate, which sets it too
         preset = networks.preset_at(given.preset, None)
-        side = preset.backbone.image_px
-        pixels = np.random.default_rng(0).integers(0, 256, (TILES, side, side, 3), dtype=np.uint8)
         config = preset.pretraining.model_copy(update={"accumulation": 1, "steps": 10**6, "micro_batch": given.batch})
-        network, batches = build_backbone(preset.backbone, seed=0), StoredBatches(pixels, np.arange(TILES))
+        network, batches = build_backbone(preset.backbone, seed=0), networks.tiles(preset.backbone.image_px)
         trainer = Trainer(network, batches, preset.diffusion, config, seed=0, device=workers.device, workers=workers)
 
         def work() -> int:
