@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import BinaryIO, TypeVar
+from typing import Protocol, TypeVar
 
 import httpx
 from pydantic import ValidationError
@@ -37,6 +37,20 @@ class HttpStatus(TransferFailed):
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
         self.status = status
+
+
+class Sink(Protocol):
+    """Where a download goes that may have begun earlier."""
+
+    @property
+    def held(self) -> int:
+        """How many bytes are there."""
+
+    def write(self, chunk: bytes) -> None:
+        """Take the next bytes."""
+
+    def restart(self) -> None:
+        """Give up what is there: the body comes from its first byte."""
 
 
 class Egress:
@@ -100,31 +114,27 @@ class Egress:
         """
         return self._exchange("GET", path, limit)
 
-    def continue_download(self, path: str, file: BinaryIO, *, length: int, on_bytes: Callable[[int], None]) -> None:
-        """Append what is missing of the `length` bytes at `path` to `file`, which is open at its end.
-
-        A server that sends the whole body instead of the rest makes the file start anew; `on_bytes` is told how many bytes
-        came or, with a negative number, how many were given up.
+    def continue_download(self, path: str, sink: Sink, *, length: int) -> None:
+        """Bring what `sink` lacks of the `length` bytes at `path`; a server that sends the whole body makes it start anew.
 
         Raises:
             HttpStatus: the server refused or does not have it.
-            TransferFailed: the connection failed, or the body ended early; what came is in the file.
+            TransferFailed: the connection failed, or the body ended early; what came is in the sink.
             BadArtefact: there is more than `length`.
         """
-        held = file.tell()
+        held = sink.held
         try:
-            for chunk in self._exchange("GET", path, length - held, first_byte=held, whole=lambda: on_bytes(-_emptied(file))):
-                file.write(chunk)
-                on_bytes(len(chunk))
+            for chunk in self._exchange("GET", path, length - held, first_byte=held, whole=sink.restart):
+                sink.write(chunk)
         except HttpStatus as error:
             if error.status == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
                 raise BadArtefact(
                     f"{self._server}{path} is shorter than the {length} bytes that were signed; refused."
                 ) from error
             raise
-        if file.tell() < length:
+        if sink.held < length:
             raise TransferFailed(
-                f"{self._server}{path} ended after {file.tell()} of {length} bytes; run again, it goes on there."
+                f"{self._server}{path} ended after {sink.held} of {length} bytes; run again, it goes on there."
             )
 
     def _exchange(
@@ -233,14 +243,6 @@ class _Pace:
 def _check_range(response: httpx.Response, url: str, first_byte: int) -> None:
     if not response.headers.get("Content-Range", "").startswith(f"bytes {first_byte}-"):
         raise TransferFailed(f"{url} answered with another part than was asked for; run again or ask the central operator.")
-
-
-def _emptied(file: BinaryIO) -> int:
-    """Empty the file and return how many bytes it had."""
-    held = file.tell()
-    file.seek(0)
-    file.truncate()
-    return held
 
 
 def _headers(message: WireMessage | None, first_byte: int) -> dict[str, str]:

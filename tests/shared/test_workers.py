@@ -36,7 +36,7 @@ def test_two_processes_follow_the_curve_of_one_and_stop_at_the_same_step(tmp_pat
     script = Path(training_process.__file__)
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
     for count in ("1", "2"):
-        subprocess.run([*launcher, count, str(script), str(tmp_path)], check=True, capture_output=True, timeout=300)
+        subprocess.run([*launcher, count, str(script), str(tmp_path)], check=True, timeout=300)
     alone, first, second = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("1-0", "2-0", "2-1"))
     assert len(alone["losses"]) == 4  # the last process asked all to stop
     assert first["losses"] == pytest.approx(alone["losses"], rel=1e-3)

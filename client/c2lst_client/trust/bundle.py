@@ -9,7 +9,7 @@ that swell in memory mean anything.
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple
@@ -17,7 +17,7 @@ from typing import BinaryIO, NamedTuple
 import httpx
 from tuf.api.metadata import Metadata, Snapshot, Timestamp
 
-from c2lst_client.egress import HttpStatus
+from c2lst_client.egress import HttpStatus, Sink
 from c2lst_client.home import Home
 from c2lst_client.trust.pinned import load_enrolment, read_pinned_root
 from c2lst_client.trust.refusals import refusals
@@ -81,8 +81,8 @@ class Bundle:
             raise BadArtefact(f"{path} in {self._path} is longer than {limit} bytes, which it may not be; refused.")
         yield from self._read(path, member, 0)
 
-    def continue_download(self, path: str, file: BinaryIO, *, length: int, on_bytes: Callable[[int], None]) -> None:
-        """Append what is missing of the `length` bytes at `path` to `file`, which is open at its end.
+    def continue_download(self, path: str, sink: Sink, *, length: int) -> None:
+        """Bring what `sink` lacks of the `length` bytes at `path`.
 
         Raises:
             HttpStatus, BadArtefact: as `download`; also when it is shorter.
@@ -90,9 +90,8 @@ class Bundle:
         member = self._find(path)
         if member.size != length:
             raise BadArtefact(f"{path} in {self._path} has {member.size} bytes, not the {length} that were signed; refused.")
-        for chunk in self._read(path, member, file.tell()):
-            file.write(chunk)
-            on_bytes(len(chunk))
+        for chunk in self._read(path, member, sink.held):
+            sink.write(chunk)
 
     def _find(self, path: str) -> _Member:
         member = self._members.get(path.lstrip("/"))

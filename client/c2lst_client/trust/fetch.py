@@ -7,6 +7,7 @@ what was begun of one file from being continued with another.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 import time
@@ -20,7 +21,7 @@ import httpx
 from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import TargetFile
 
-from c2lst_client.egress import HttpStatus
+from c2lst_client.egress import HttpStatus, Sink
 from c2lst_shared.errors import BadArtefact, BadInput, TransferFailed
 
 TEMPORARY = {httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS}  # and every 5xx
@@ -74,8 +75,45 @@ class Source(Protocol):
     def download(self, path: str, *, limit: int) -> Iterator[bytes]:
         """Yield what is at the server's `path`, at most `limit` bytes."""
 
-    def continue_download(self, path: str, file: BinaryIO, *, length: int, on_bytes: Callable[[int], None]) -> None:
-        """Append what is missing of the `length` bytes at `path` to `file`, which is open at its end."""
+    def continue_download(self, path: str, sink: Sink, *, length: int) -> None:
+        """Bring what `sink` lacks of the `length` bytes at the server's `path`."""
+
+
+class Part:
+    """What has come of one file: its bytes in `file`, and their digest, which grows with them so that nothing is read twice."""
+
+    def __init__(self, file: BinaryIO, on_bytes: Callable[[int], None]) -> None:
+        self._file = file
+        self._on_bytes = on_bytes
+        file.seek(0)
+        self._digest = hashlib.file_digest(file, "sha256")
+        self.held = file.tell()
+
+    def write(self, chunk: bytes) -> None:
+        """Append the next bytes."""
+        self._file.write(chunk)
+        self._digest.update(chunk)
+        self.held += len(chunk)
+        self._on_bytes(len(chunk))
+
+    def restart(self) -> None:
+        """Give up what came."""
+        self._on_bytes(-self.held)
+        self._file.seek(0)
+        self._file.truncate()
+        self._digest = hashlib.sha256()
+        self.held = 0
+
+    def verify(self, info: TargetFile) -> None:
+        """Check that this is the signed file, and bring it to the disk.
+
+        Raises:
+            LengthOrHashMismatchError: it is not.
+        """
+        if (self.held, self._digest.hexdigest()) != (info.length, info.hashes["sha256"]):
+            raise LengthOrHashMismatchError(f"{info.path}: length or SHA-256 are not the signed ones")
+        self._file.flush()
+        os.fsync(self._file.fileno())
 
 
 @dataclass(frozen=True)
@@ -111,21 +149,20 @@ class Transfer:
             self._complete(address, info, part)
         part.replace(path)
 
-    def _complete(self, address: str, info: TargetFile, part: Path) -> None:
-        """Bring what is missing of `part` and verify all of it; what is not the signed file is removed."""
+    def _complete(self, address: str, info: TargetFile, path: Path) -> None:
+        """Bring what is missing of `path` and verify all of it; what is not the signed file is removed."""
         try:
-            with part.open("ab") as file:
+            with path.open("a+b") as file:
+                part = Part(file, self.on_bytes)
 
                 def go_on() -> None:
-                    if file.tell() < info.length:
-                        self.source.continue_download(address, file, length=info.length, on_bytes=self.on_bytes)
+                    if part.held < info.length:
+                        self.source.continue_download(address, part, length=info.length)
 
-                self.patience.keep_trying(go_on, came=file.tell, on_trouble=self.on_trouble)
-                file.flush()
-                os.fsync(file.fileno())
-            _verify(part, info)
+                self.patience.keep_trying(go_on, came=lambda: part.held, on_trouble=self.on_trouble)
+                part.verify(info)
         except (LengthOrHashMismatchError, BadArtefact):
-            part.unlink()
+            path.unlink()
             raise
 
 
@@ -149,12 +186,8 @@ def writable(folder: Path) -> Iterator[None]:
 
 def _is_signed(path: Path, info: TargetFile) -> bool:
     try:
-        _verify(path, info)
+        with path.open("rb") as content:
+            info.verify_length_and_hashes(content)
     except (FileNotFoundError, LengthOrHashMismatchError):
         return False
     return True
-
-
-def _verify(path: Path, info: TargetFile) -> None:
-    with path.open("rb") as content:
-        info.verify_length_and_hashes(content)

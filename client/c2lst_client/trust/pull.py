@@ -37,7 +37,7 @@ from c2lst_shared.release.targets import (
     served_path,
     target_path,
 )
-from c2lst_shared.release.weights import load_weights
+from c2lst_shared.release.weights import check_weights, load_weights
 from c2lst_shared.release.withdrawal import Withdrawal, withdrawals
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def _fetch(
         manifest = _read_manifest(part, signed, organ, number)  # a wrong one is refused before the weights are fetched
         for file in (SAMPLES, WEIGHTS):
             get(file)
-        load_weights(part / WEIGHTS, manifest.tensors)  # its digest was checked when it came
+        check_weights(part / WEIGHTS, manifest.tensors)  # its digest was checked as it came
     except (BadArtefact, RepositoryError, TransferFailed) as error:
         if not (isinstance(error, TransferFailed) and is_temporary(error)):
             shutil.rmtree(part)  # only what can be gone on with is kept

@@ -9,10 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import operator
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+
+import numpy as np
 
 from c2lst_shared import atomic
 from c2lst_shared.errors import BadArtefact, BadInput
@@ -25,6 +28,15 @@ MAX_HEADER_BYTES = 1 << 20
 LENGTH_BYTES = 8  # the little-endian header length with which the file begins
 DTYPE_BYTES: dict[Dtype, int] = {"F32": 4, "BF16": 2, "F16": 2}
 METADATA_KEY = "__metadata__"  # safetensors' place for free text, beside the tensors' names
+CHUNK_BYTES = 8 << 20
+
+
+class _Entry(NamedTuple):
+    """What the header says of one tensor: `begin` and `end` count bytes from the end of the header."""
+
+    spec: TensorSpec
+    begin: int
+    end: int
 
 
 def sha256_of(path: Path) -> str:
@@ -73,16 +85,34 @@ def read_specs(path: Path) -> dict[str, TensorSpec]:
         BadArtefact: the header is too long, malformed, or lists a tensor that releases do not carry.
     """
     with path.open("rb") as file:
-        return _parse_header(_read_header(file, path), path)
+        return {name: entry.spec for name, entry in _parse_header(_read_header(file, path), path).items()}
 
 
-def load_weights(path: Path, expected: Mapping[str, TensorSpec], *, sha256: str | None = None) -> dict[str, torch.Tensor]:
+def check_weights(path: Path, expected: Mapping[str, TensorSpec]) -> None:
+    """Check the weights file at `path` as `load_weights` does, in a memory that does not grow with it.
+
+    Raises:
+        BadArtefact: the file's header, size, names, shapes, dtypes or values are not what was expected.
+    """
+    with path.open("rb") as file:
+        for name, spec in _stored(file, path, expected):
+            left = _size(spec)
+            while left:
+                chunk = file.read(min(left, CHUNK_BYTES))
+                if not chunk:
+                    raise BadArtefact(f"{path} was cut off while it was read; do not use it.")
+                left -= len(chunk)
+                if not _all_finite(chunk, spec.dtype):
+                    raise _not_finite(path, name)
+
+
+def load_weights(path: Path, expected: Mapping[str, TensorSpec], *, sha256: str) -> dict[str, torch.Tensor]:
     """Return the tensors of the weights file at `path` once all of them are what `expected` says.
 
     Args:
         path: the file.
         expected: the exact set of names, each with its shape and dtype.
-        sha256: the digest of the whole file, where the caller knows it; the bytes that were hashed are those that are loaded.
+        sha256: the digest of the whole file; the bytes that are hashed are those that are loaded.
 
     Raises:
         BadArtefact: the file's header, size, names, shapes, dtypes, digest or values are not what was expected.
@@ -91,15 +121,10 @@ def load_weights(path: Path, expected: Mapping[str, TensorSpec], *, sha256: str 
     from safetensors.torch import load
 
     with path.open("rb") as file:
-        header = _read_header(file, path)
-        _check_specs(path, _parse_header(header, path), expected)
-        size = LENGTH_BYTES + len(header) + sum(math.prod(spec.shape) * DTYPE_BYTES[spec.dtype] for spec in expected.values())
-        found = os.fstat(file.fileno()).st_size
-        if found != size:
-            raise BadArtefact(f"{path} has {found} bytes where its tensors need {size}; do not use it.")
+        _stored(file, path, expected)
         file.seek(0)
         content = file.read()
-    if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+    if hashlib.sha256(content).hexdigest() != sha256:
         raise BadArtefact(f"{path} does not have the SHA-256 {sha256[:16]}... that was signed; do not use it.")
     try:
         tensors: dict[str, torch.Tensor] = load(content)
@@ -107,8 +132,28 @@ def load_weights(path: Path, expected: Mapping[str, TensorSpec], *, sha256: str 
         raise BadArtefact(f"{path} is not a valid safetensors file: {_first_line(error)}; do not use it.") from error
     # The header was read a second time with the rest, so what was parsed is compared again.
     _check_specs(path, describe_tensors(tensors), expected)
-    _check_finite(path, tensors)
+    for name, tensor in tensors.items():
+        # A sum is finite only if all of its terms are, and it costs a third of looking at each.
+        if not tensor.sum().isfinite() and not tensor.isfinite().all():
+            raise _not_finite(path, name)
     return tensors
+
+
+def _stored(file: BinaryIO, path: Path, expected: Mapping[str, TensorSpec]) -> list[tuple[str, TensorSpec]]:
+    """Check header and size; return the tensors in the order of their bytes, where `file` then stands."""
+    header = _read_header(file, path)
+    entries = _parse_header(header, path)
+    _check_specs(path, {name: entry.spec for name, entry in entries.items()}, expected)
+    size = LENGTH_BYTES + len(header) + sum(_size(spec) for spec in expected.values())
+    found = os.fstat(file.fileno()).st_size
+    if found != size:
+        raise BadArtefact(f"{path} has {found} bytes where its tensors need {size}; do not use it.")
+    end = 0
+    for name, entry in entries.items():
+        if (entry.begin, entry.end) != (end, end + _size(entry.spec)):
+            raise BadArtefact(f"Tensor {name!r} of {path} does not begin where the one before it ends; do not use it.")
+        end = entry.end
+    return [(name, entry.spec) for name, entry in entries.items()]
 
 
 def _read_header(file: BinaryIO, path: Path) -> bytes:
@@ -121,15 +166,22 @@ def _read_header(file: BinaryIO, path: Path) -> bytes:
     return header
 
 
-def _parse_header(header: bytes, path: Path) -> dict[str, TensorSpec]:
+def _parse_header(header: bytes, path: Path) -> dict[str, _Entry]:
+    """Return what the header says of each tensor, in the order of their bytes."""
     try:
-        entries = json.loads(header, object_pairs_hook=_without_duplicates)
-        entries.pop(METADATA_KEY, None)
-        return {name: TensorSpec(shape=entry["shape"], dtype=entry["dtype"]) for name, entry in entries.items()}
+        described = json.loads(header, object_pairs_hook=_without_duplicates)
+        described.pop(METADATA_KEY, None)
+        entries = {name: _entry(**one) for name, one in described.items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BadArtefact(
             f"The header of {path} is not that of a c2lst weights file: {_first_line(error)}; do not use it."
         ) from error
+    return dict(sorted(entries.items(), key=lambda item: item[1].begin))
+
+
+def _entry(*, shape: tuple[int, ...], dtype: Dtype, data_offsets: tuple[int, int]) -> _Entry:
+    begin, end = map(operator.index, data_offsets)
+    return _Entry(TensorSpec(shape=shape, dtype=dtype), begin, end)
 
 
 def _check_specs(path: Path, found: Mapping[str, TensorSpec], expected: Mapping[str, TensorSpec]) -> None:
@@ -147,10 +199,20 @@ def _check_specs(path: Path, found: Mapping[str, TensorSpec], expected: Mapping[
             raise BadArtefact(f"Tensor {name!r} of {path} has a dimension of size zero {list(spec.shape)}; do not use it.")
 
 
-def _check_finite(path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
-    for name, tensor in tensors.items():
-        if not tensor.isfinite().all():
-            raise BadArtefact(f"Tensor {name!r} of {path} holds NaN or infinite values; do not use it.")
+def _all_finite(chunk: bytes, dtype: Dtype) -> bool:
+    numbers = np.frombuffer(chunk, np.uint16 if dtype == "BF16" else np.dtype(f"<f{DTYPE_BYTES[dtype]}"))
+    if dtype == "BF16":  # which numpy does not know: finite means that not all bits of the exponent are set
+        return bool(((numbers & 0x7F80) != 0x7F80).all())
+    return bool(np.isfinite(numbers).all())
+
+
+def _not_finite(path: Path, name: str) -> BadArtefact:
+    return BadArtefact(f"Tensor {name!r} of {path} holds NaN or infinite values; do not use it.")
+
+
+def _size(spec: TensorSpec) -> int:
+    """Return the bytes that a tensor takes in the file."""
+    return math.prod(spec.shape) * DTYPE_BYTES[spec.dtype]
 
 
 def _without_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
