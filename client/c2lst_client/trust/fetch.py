@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedRandom
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
 import httpx
 from tuf.api.exceptions import LengthOrHashMismatchError
@@ -82,7 +83,7 @@ class Source(Protocol):
 class Part:
     """What has come of one file: its bytes in `file`, and their digest, which grows with them so that nothing is read twice."""
 
-    def __init__(self, file: BinaryIO, on_bytes: Callable[[int], None]) -> None:
+    def __init__(self, file: BufferedRandom, on_bytes: Callable[[int], None]) -> None:
         self._file = file
         self._on_bytes = on_bytes
         file.seek(0)
