@@ -1,7 +1,7 @@
 """Every message that crosses the boundary of a site, in both directions. Read this file to know what may leave.
 
 A `WireMessage` leaves the site: the site's one HTTP client sends nothing else, apart from the paths of what it downloads.
-A `WireReply` comes in. Secrets (the enrolment token) print as stars everywhere but in the bytes that are sent.
+A `WireReply` comes in. Secrets (tokens and what is signed to get one) print as stars everywhere but in the bytes that are sent.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from pydantic import (
     AwareDatetime,
@@ -39,11 +39,12 @@ CertificatePem = Annotated[str, StringConstraints(max_length=100_000, pattern=r"
 
 
 class WireMessage(BaseModel):
-    """Something that leaves the site, as JSON in the body of one POST."""
+    """Something that leaves the site, in the body of one POST: JSON, unless a standard asks for a form."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: ClassVar[str]  # where it is posted
+    media_type: ClassVar[str] = "application/json"
 
     def body(self) -> bytes:
         """Return the bytes that are sent, secrets included."""
@@ -63,6 +64,37 @@ class EnrolmentRequest(WireMessage):
     public_key_pem: PublicKeyPem  # EC P-384, SubjectPublicKeyInfo
 
 
+ASSERTION_ALGORITHM = "ES384"  # what an EC P-384 key signs with (RFC 7518, section 3.4)
+ASSERTION_SECONDS = 300  # the longest time for which an assertion may be valid
+Assertion = Annotated[SecretStr, Field(max_length=4_000), PlainSerializer(_star, return_type=str)]
+
+
+class TokenRequest(WireMessage):
+    """The site asks for an access token with an assertion that its own key signed (RFC 6749, 4.4; RFC 7523, 2.2)."""
+
+    path: ClassVar[str] = "/api/v1/token"
+    media_type: ClassVar[str] = "application/x-www-form-urlencoded"
+
+    grant_type: Literal["client_credentials"] = "client_credentials"
+    client_assertion_type: Literal["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"] = (
+        "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+    )
+    client_assertion: Assertion
+
+    def body(self) -> bytes:
+        """Return the form that the standard asks for."""
+        return urlencode(self.model_dump(context=REVEAL)).encode()
+
+
+class KeyRotation(WireMessage):
+    """The site puts a new public key in the place of its old one; an assertion of the new key shows that it has it."""
+
+    path: ClassVar[str] = "/api/v1/sites/me/key"
+
+    public_key_pem: PublicKeyPem
+    proof: Assertion
+
+
 class WireReply(BaseModel):
     """Something that comes in. A newer server may say more: what this version does not know is ignored."""
 
@@ -75,6 +107,23 @@ class EnrolmentReply(WireReply):
     site: SiteName
     enrolled: datetime
     key_fingerprint: Sha256  # of the public key's DER bytes, to be compared by telephone where that matters
+
+
+class AccessToken(WireReply):
+    """What a site shows with its next requests (RFC 6749, section 5.1)."""
+
+    access_token: Secret
+    token_type: Literal["Bearer"] = "Bearer"  # noqa: S105
+    expires_in: Annotated[int, Field(ge=1)]  # seconds
+
+
+class SiteReply(WireReply):
+    """How the server knows the site that asks."""
+
+    site: SiteName
+    state: str
+    enrolled: AwareDatetime
+    key_fingerprint: Sha256
 
 
 class ReleaseSummary(WireReply):
@@ -111,9 +160,13 @@ class Health(WireReply):
 
 
 class Problem(WireReply):
-    """What the server answers when it refuses."""
+    """What the server answers when it refuses (RFC 9457); `detail` says what the caller can do."""
 
+    type: str = "about:blank"
+    title: str = ""  # the status in words
+    status: Annotated[int, Field(ge=100, le=599)] | None = None
     detail: str
+    error: str | None = None  # the code of an OAuth refusal (RFC 6749, section 5.2)
 
 
 class EnrolmentFile(WireReply):

@@ -12,10 +12,12 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BufferedRandom
+from io import FileIO
 from pathlib import Path
+from types import TracebackType
 from typing import Protocol
 
 import httpx
@@ -26,6 +28,7 @@ from c2lst_client.egress import HttpStatus, Sink
 from c2lst_shared.errors import BadArtefact, BadInput, TransferFailed
 
 TEMPORARY = {httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS}  # and every 5xx
+BATCH_BYTES = 1 << 20
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 CLOSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -81,27 +84,41 @@ class Source(Protocol):
 
 
 class Part:
-    """What has come of one file: its bytes in `file`, and their digest, which grows with them so that nothing is read twice."""
+    """What has come of one file: its bytes in `file`, and their digest, which grows with them so that nothing is read twice.
 
-    def __init__(self, file: BufferedRandom, on_bytes: Callable[[int], None]) -> None:
+    A thread writes and hashes one batch while the next comes in; at the end of the `with` all that came is in the file.
+    """
+
+    def __init__(self, file: FileIO, on_bytes: Callable[[int], None]) -> None:
         self._file = file
         self._on_bytes = on_bytes
         file.seek(0)
         self._digest = hashlib.file_digest(file, "sha256")
         self.held = file.tell()
+        self._batch = bytearray()
+        self._worker = ThreadPoolExecutor(1)
+        self._working: Future[None] | None = None
+
+    def __enter__(self) -> Part:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        with self._worker:
+            self._settle()
 
     def write(self, chunk: bytes) -> None:
         """Append the next bytes."""
-        self._file.write(chunk)
-        self._digest.update(chunk)
+        self._batch += chunk
         self.held += len(chunk)
+        if len(self._batch) >= BATCH_BYTES:
+            self._hand_over()
         self._on_bytes(len(chunk))
 
     def restart(self) -> None:
         """Give up what came."""
+        self._settle()
         self._on_bytes(-self.held)
-        self._file.seek(0)
-        self._file.truncate()
+        self._file.truncate(0)
         self._digest = hashlib.sha256()
         self.held = 0
 
@@ -111,10 +128,31 @@ class Part:
         Raises:
             LengthOrHashMismatchError: it is not.
         """
+        self._settle()
         if (self.held, self._digest.hexdigest()) != (info.length, info.hashes["sha256"]):
             raise LengthOrHashMismatchError(f"{info.path}: length or SHA-256 are not the signed ones")
-        self._file.flush()
         os.fsync(self._file.fileno())
+
+    def _hand_over(self) -> None:
+        self._wait()
+        batch, self._batch = self._batch, bytearray()
+        self._working = self._worker.submit(self._keep, batch)
+
+    def _keep(self, batch: bytearray) -> None:
+        left = memoryview(batch)
+        while left:
+            left = left[self._file.write(left) :]
+        self._digest.update(batch)
+
+    def _wait(self) -> None:
+        working, self._working = self._working, None
+        if working is not None:
+            working.result()
+
+    def _settle(self) -> None:
+        """Bring all that came into the file."""
+        self._hand_over()
+        self._wait()
 
 
 @dataclass(frozen=True)
@@ -153,8 +191,7 @@ class Transfer:
     def _complete(self, address: str, info: TargetFile, path: Path) -> None:
         """Bring what is missing of `path` and verify all of it; what is not the signed file is removed."""
         try:
-            with path.open("a+b") as file:
-                part = Part(file, self.on_bytes)
+            with path.open("a+b", buffering=0) as file, Part(file, self.on_bytes) as part:
 
                 def go_on() -> None:
                     if part.held < info.length:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from c2lst_server.cli import keys, publishing, service, sites
+from c2lst_server.cli import admins, keys, publishing, service, sites
 from c2lst_shared.console import run
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="The central service of c2lst.")
@@ -17,6 +17,7 @@ app.add_typer(publishing.stage_app, name="stage")
 app.add_typer(publishing.releases_app, name="releases")
 app.add_typer(keys.keys_app, name="keys")
 app.add_typer(sites.sites_app, name="sites")
+app.add_typer(admins.admins_app, name="admins")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""What the server remembers beside its files: sites, their enrolment tokens, and which run became which release."""
+"""What the server remembers beside its files: who may ask for what, and which run became which release."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ class Site(Base):
     enrolled: Mapped[datetime | None] = mapped_column(UtcDateTime)
     public_key_pem: Mapped[str | None] = mapped_column(String(2000))
     key_fingerprint: Mapped[str | None] = mapped_column(String(64))  # SHA-256 of the public key's DER bytes
+    server: Mapped[str | None] = mapped_column(String(300))  # the URL under which it knows this server
     tokens: Mapped[list[EnrolmentToken]] = relationship(back_populates="site", cascade="all, delete-orphan")
 
 
@@ -66,6 +67,43 @@ class EnrolmentToken(Base):
     expires: Mapped[datetime] = mapped_column(UtcDateTime)
     used: Mapped[datetime | None] = mapped_column(UtcDateTime)
     site: Mapped[Site] = relationship(back_populates="tokens")
+
+
+class SiteToken(Base):
+    """An access token that a site holds for some minutes; only its digest is kept."""
+
+    __tablename__ = "site_tokens"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    site_id: Mapped[int] = mapped_column(ForeignKey("sites.id", ondelete="CASCADE"), index=True)
+    token_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    expires: Mapped[datetime] = mapped_column(UtcDateTime)
+    site: Mapped[Site] = relationship()
+
+
+class SeenAssertion(Base):
+    """An assertion that was shown, for as long as it could be shown again."""
+
+    __tablename__ = "seen_assertions"
+    __table_args__ = (UniqueConstraint("site_id", "jti"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    site_id: Mapped[int] = mapped_column(ForeignKey("sites.id", ondelete="CASCADE"), index=True)
+    jti: Mapped[str] = mapped_column(String(64))
+    expires: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Administrator(Base):
+    """Somebody who may ask the interface for more than sites may; only the digest of the token is kept."""
+
+    __tablename__ = "administrators"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(32), unique=True)
+    scopes: Mapped[str] = mapped_column(String(200))  # separated by spaces
+    token_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    added: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
 class Release(Base):

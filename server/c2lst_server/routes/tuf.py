@@ -22,6 +22,12 @@ _FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}  # the name 
 _NEVER = {"Cache-Control": "no-cache"}
 
 
+class _Target(FileResponse):
+    """A file that may be large: read in few pieces, each of which costs a turn through the thread pool."""
+
+    chunk_size = 1 << 20
+
+
 @router.get("/metadata/{name}", response_class=Response)
 def get_metadata(home: HomeDep, name: str) -> Response:
     """Serve one metadata file; a root that does not exist yet is 404, by which clients know that they have the newest."""
@@ -39,4 +45,4 @@ def get_target(home: HomeDep, path: str) -> FileResponse:
     file = home.targets / path
     if not _TARGET.fullmatch(path) or not file.is_file():
         raise NotThere(f"There is no file {path}.")
-    return FileResponse(file, media_type="application/octet-stream", headers=_FOREVER)
+    return _Target(file, media_type="application/octet-stream", headers=_FOREVER)

@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, SecretStr
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from c2lst_server.db.models import ACTIVE, INVITED, SUSPENDED, EnrolmentToken, Site
+from c2lst_server.db.models import ACTIVE, INVITED, SUSPENDED, EnrolmentToken, Site, SiteToken
 from c2lst_server.home import Home
 from c2lst_server.publishing.catalogue import reading
 from c2lst_server.publishing.repository import TIMESTAMP_FILE
@@ -69,6 +69,7 @@ def invite(
     if site is None:
         site = Site(name=name, state=INVITED, added=now)
         session.add(site)
+    site.server = file.server
     site.tokens = [EnrolmentToken(token_sha256=digest(token), expires=file.expires)]
     session.flush()
     atomic.write_text(out, file.model_dump_json(indent=1, context=REVEAL), mode=0o600)
@@ -105,6 +106,7 @@ def suspend(session: Session, name: str) -> SiteRecord:
     site = _find(session, name)
     site.state = SUSPENDED
     site.tokens = [token for token in site.tokens if token.used]
+    forget_tokens(session, site)
     session.commit()
     return SiteRecord.model_validate(site)
 
@@ -131,6 +133,11 @@ def remove(session: Session, name: str) -> None:
     """
     session.delete(_find(session, name))
     session.commit()
+
+
+def forget_tokens(session: Session, site: Site) -> None:
+    """Make the site's access tokens void."""
+    session.execute(delete(SiteToken).where(SiteToken.site_id == site.id))
 
 
 def digest(token: str) -> str:
