@@ -64,6 +64,16 @@ def enroll(
     typer.echo(f"Root fingerprint, to compare with the centre: {enrolment.root_sha256}")
 
 
+@app.command("rotate-key")
+def rotate_key(home: HomeOption = None) -> None:
+    """Make a new key for this institution, here and at the centre; the old one is worth nothing then."""
+    from c2lst_client.trust.access import rotate_key as rotate
+
+    settings = _settings(home)
+    enrolment = rotate(settings.folders, proxy=settings.proxy)
+    typer.echo(f"{enrolment.site} has a new key. Its fingerprint: {enrolment.key_fingerprint}")
+
+
 @app.command()
 def pull(
     organ: Annotated[str, typer.Option(help="For example mob or breast.")],

@@ -1,6 +1,7 @@
 """`c2lst-client doctor`: what hospital IT wants to know before it calls anybody. Nothing is changed.
 
-One request goes to the enrolled server, through the same door and log as everything else.
+Three requests go to the enrolled server, through the same door and log as everything else: is it well, an access token, and
+who it takes this site for.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from tuf.api.metadata import Metadata
 
 from c2lst_client.audit import verify_chain
+from c2lst_client.egress import Egress
 from c2lst_client.home import Home
 from c2lst_client.settings import Settings
 from c2lst_client.status import read_status
+from c2lst_client.trust.access import ask_who_we_are
 from c2lst_client.trust.pinned import Enrolment, load_enrolment, open_egress, read_pinned_root
 from c2lst_client.trust.pull import verify_release
 from c2lst_client.trust.refusals import refusals
@@ -32,7 +35,6 @@ from c2lst_shared.wire import Health
 ROOM = 5e9  # bytes that a site of a few hundred spots with its pairs stays well below
 APART = timedelta(minutes=5)  # of two clocks that are right
 SOON = timedelta(days=14)
-MAX_HEALTH_BYTES = 10_000
 
 State = Literal["ok", "warning", "fault"]
 
@@ -156,6 +158,11 @@ def _log(home: Home) -> Finding:
     return Finding(subject="audit log", state="ok", found=f"{lines} requests, the chain is whole")
 
 
+def _access(egress: Egress, home: Home, enrolment: Enrolment) -> Finding:
+    known = ask_who_we_are(egress, home, enrolment)
+    return Finding(subject="access", state="ok", found=f"the centre knows {known.site} as {known.state}, by this site's key")
+
+
 def _network(settings: Settings, enrolment: Enrolment) -> list[Finding]:
     """Each step only when the one before it succeeded."""
     through = f"through the proxy {settings.proxy}" if settings.proxy else "directly"
@@ -168,14 +175,11 @@ def _network(settings: Settings, enrolment: Enrolment) -> list[Finding]:
     findings = [Finding(subject="name", state="ok", found=f"{host} is {address}, reached {through}")]
     try:
         with open_egress(settings.folders, enrolment, settings.proxy) as egress:
-            content = b"".join(egress.download("/healthz", limit=MAX_HEALTH_BYTES))
-        health = Health.model_validate_json(content)
+            health = egress.ask("/healthz", Health)
+            findings.append(Finding(subject="server", state="ok", found=f"{enrolment.server} answers and is well"))
+            findings.append(_try("access", lambda: _access(egress, settings.folders, enrolment)))
     except C2lstError as error:
         return [*findings, Finding(subject="server", state="fault", found=str(error))]
-    except ValidationError:
-        to_do = "another service answers at that address; ask the central operator"
-        return [*findings, Finding(subject="server", state="fault", found="it is no c2lst server", to_do=to_do)]
-    findings.append(Finding(subject="server", state="ok", found=f"{enrolment.server} answers and is well"))
     apart = abs(health.time - datetime.now(UTC))
     right = apart < APART
     findings.append(

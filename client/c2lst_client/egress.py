@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import Protocol, TypeVar
 
 import httpx
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from c2lst_client.audit import AuditLog, Entry
 from c2lst_shared.errors import BadArtefact, BadInput, TransferFailed
@@ -91,20 +91,22 @@ class Egress:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._client.close()
 
-    def send(self, message: WireMessage, reply: type[Reply]) -> Reply:
-        """Post a message and return the server's answer.
+    def send(self, message: WireMessage, reply: type[Reply], *, token: SecretStr | None = None) -> Reply:
+        """Post a message, with the site's access token where it is needed, and return the server's answer.
 
         Raises:
             HttpStatus: the server refused; its reason is the message.
             TransferFailed: no usable answer came.
         """
-        content = b"".join(self._exchange("POST", message.path, MAX_REPLY_BYTES, message))
-        try:
-            return reply.model_validate_json(content)
-        except ValidationError as error:
-            raise TransferFailed(
-                f"{self._server}{message.path} did not answer with {reply.__name__}; check its URL."
-            ) from error
+        return self._answer(message.path, self._exchange("POST", message.path, MAX_REPLY_BYTES, message, token=token), reply)
+
+    def ask(self, path: str, reply: type[Reply], *, token: SecretStr | None = None) -> Reply:
+        """Return the server's answer at `path`.
+
+        Raises:
+            HttpStatus, TransferFailed: as `send`.
+        """
+        return self._answer(path, self._exchange("GET", path, MAX_REPLY_BYTES, token=token), reply)
 
     def download(self, path: str, *, limit: int) -> Iterator[bytes]:
         """Yield the body of what is at `path`, at most `limit` bytes of it.
@@ -139,6 +141,12 @@ class Egress:
                 f"{self._server}{path} ended after {sink.held} of {length} bytes; run again, it goes on there."
             )
 
+    def _answer(self, path: str, body: Iterator[bytes], reply: type[Reply]) -> Reply:
+        try:
+            return reply.model_validate_json(b"".join(body))
+        except ValidationError as error:
+            raise TransferFailed(f"{self._server}{path} did not answer with {reply.__name__}; check its URL.") from error
+
     def _exchange(
         self,
         method: str,
@@ -146,6 +154,7 @@ class Egress:
         limit: int,
         message: WireMessage | None = None,
         *,
+        token: SecretStr | None = None,
         first_byte: int = 0,
         whole: Callable[[], None] = lambda: None,
     ) -> Iterator[bytes]:
@@ -154,7 +163,7 @@ class Egress:
             raise BadArtefact(f"{path!r} is no path that c2lst asks for; what names it cannot be trusted.")
         body = message.body() if message else b""
         status, sent, received = None, len(body), 0
-        headers = _headers(message, first_byte)
+        headers = _headers(message, token, first_byte)
         try:
             with self._translated(), self._client.stream(method, path, content=body, headers=headers) as response:
                 status = response.status_code
@@ -247,7 +256,12 @@ def _check_range(response: httpx.Response, url: str, first_byte: int) -> None:
         raise TransferFailed(f"{url} answered with another part than was asked for; run again or ask the central operator.")
 
 
-def _headers(message: WireMessage | None, first_byte: int) -> dict[str, str]:
+def _headers(message: WireMessage | None, token: SecretStr | None, first_byte: int) -> dict[str, str]:
+    headers = {}
     if message:
-        return {"Content-Type": "application/json"}
-    return {"Range": f"bytes={first_byte}-"} if first_byte else {}
+        headers["Content-Type"] = message.media_type
+    if token:
+        headers["Authorization"] = f"Bearer {token.get_secret_value()}"
+    if first_byte:
+        headers["Range"] = f"bytes={first_byte}-"
+    return headers

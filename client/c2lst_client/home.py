@@ -23,6 +23,11 @@ class Home:
         return self.path / "identity" / "site.key"
 
     @property
+    def next_site_key(self) -> Path:
+        """The key that is about to take its place."""
+        return self.path / "identity" / "site.next.key"
+
+    @property
     def pinned_root(self) -> Path:
         """The root metadata that was pinned at enrolment; never replaced."""
         return self.path / "trust" / "root.json"

@@ -10,23 +10,28 @@ from importlib.metadata import version
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
 from sqlalchemy.orm import sessionmaker
+from starlette.exceptions import HTTPException
 
 from c2lst_server.body_limit import BodyLimit
 from c2lst_server.db.session import open_database
-from c2lst_server.errors import NotThere, Refused
+from c2lst_server.description import completed
+from c2lst_server.errors import NotThere, Refused, TooMany, Unauthorised
+from c2lst_server.logs import RequestLog
+from c2lst_server.problems import OWN_TROUBLE, ProblemResponse, problem
 from c2lst_server.publishing.refresh import refresh_timestamp
-from c2lst_server.routes import docs, health, releases, sites, tuf
+from c2lst_server.rate_limit import Limits, RateLimit
+from c2lst_server.routes import admin, docs, health, releases, sites, tuf
+from c2lst_server.security_headers import SecurityHeaders
 from c2lst_server.settings import Settings
 from c2lst_shared.errors import BadInput, C2lstError
-from c2lst_shared.wire import Problem
+from c2lst_shared.wire import TokenRequest
 
 log = logging.getLogger("uvicorn.error")
 
 MAX_BODY_BYTES = 64 << 10
 REFRESH_SECONDS = 3600  # how often to look; what is less than a day old is left alone
-STATUS: dict[type[C2lstError], int] = {NotThere: 404, Refused: 403, BadInput: 422}
+STATUS: dict[type[C2lstError], int] = {NotThere: 404, Refused: 403, Unauthorised: 401, TooMany: 429, BadInput: 422}
 
 
 def create_app(settings: Settings) -> FastAPI:
@@ -58,12 +63,19 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.sessions = sessionmaker(engine)
+    app.state.limits = Limits(settings)
     app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
+    app.add_middleware(RateLimit, limits=app.state.limits)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(RequestLog)  # the outermost: it sees what the others refuse
     app.add_exception_handler(C2lstError, _answer_error)
     app.add_exception_handler(RequestValidationError, _answer_unreadable)
+    app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(Exception, _answer_surprise)
-    for module in (health, releases, sites, tuf, docs):
+    for module in (health, releases, sites, admin, tuf, docs):
         app.include_router(module.router)
+    description = completed(app.openapi())
+    app.openapi = lambda: description  # type: ignore[method-assign]  # FastAPI's own way to extend it
     return app
 
 
@@ -83,24 +95,41 @@ async def _refresh(settings: Settings) -> None:
             log.info("Signed again: %s.", ", ".join(signed))
 
 
-def _answer_error(_request: Request, error: Exception) -> JSONResponse:
+def _answer_error(request: Request, error: Exception) -> ProblemResponse:
     """Tell the caller what the caller can change; what is wrong on this side goes to the log only."""
     for kind, status in STATUS.items():
         if isinstance(error, kind):
-            return _problem(status, str(error))
+            return problem(status, str(error), error=_oauth_code(request, error), headers=_headers(error))
     log.error("%s: %s", type(error).__name__, error)
-    return _problem(500, "The server has a problem of its own; its log says which.")
+    return problem(500, OWN_TROUBLE)
 
 
-def _answer_unreadable(_request: Request, error: Exception) -> JSONResponse:
+def _headers(error: Exception) -> dict[str, str]:
+    if isinstance(error, TooMany):
+        return {"Retry-After": str(error.wait)}
+    return {"WWW-Authenticate": "Bearer"} if isinstance(error, Unauthorised) else {}
+
+
+def _oauth_code(request: Request, error: Exception) -> str | None:
+    """Return the code that OAuth clients look for (RFC 6749, section 5.2; RFC 6750, section 3.1)."""
+    if request.url.path == TokenRequest.path:
+        return "invalid_client" if isinstance(error, Unauthorised) else "invalid_request"
+    return "invalid_token" if isinstance(error, Unauthorised) else None
+
+
+def _answer_unreadable(request: Request, error: Exception) -> ProblemResponse:
     """Name the fields that are wrong, without repeating their values, which may be secrets."""
-    where = {".".join(map(str, problem["loc"])): problem["msg"] for problem in getattr(error, "errors", list)()}
-    return _problem(422, "; ".join(f"{field}: {message}" for field, message in where.items()))
+    where = {".".join(map(str, found["loc"])): found["msg"] for found in getattr(error, "errors", list)()}
+    detail = "; ".join(f"{field}: {message}" for field, message in where.items())
+    status = 400 if request.url.path == TokenRequest.path else 422  # the former by RFC 6749, section 5.2
+    return problem(status, detail, error=_oauth_code(request, error))
 
 
-def _answer_surprise(_request: Request, _error: Exception) -> JSONResponse:
-    return _problem(500, "The server has a problem of its own; its log says which.")
+def _answer_http(_request: Request, error: Exception) -> ProblemResponse:
+    """Answer what the framework refuses: no such path, no such method, a body that is none."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+    return problem(error.status_code, error.detail, headers=error.headers)
 
 
-def _problem(status: int, detail: str) -> JSONResponse:
-    return JSONResponse(Problem(detail=detail).model_dump(), status_code=status)
+def _answer_surprise(_request: Request, _error: Exception) -> ProblemResponse:
+    return problem(500, OWN_TROUBLE)

@@ -1,12 +1,18 @@
-"""No request body is longer than what a message of `wire.py` can be."""
+"""No request body is longer, or takes longer to come, than what a message of `wire.py` needs."""
 
 from __future__ import annotations
 
+import asyncio
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from c2lst_server.problems import problem
+
+BODY_SECONDS = 30.0
 
 
 class BodyLimit:
-    """ASGI middleware that answers 413 to a body of more than `limit` bytes, before it is held in memory."""
+    """ASGI middleware that answers 413 to a body of more than `limit` bytes, before it is held, and 408 to a slow one."""
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self._app = app
@@ -17,28 +23,41 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        received, parts, more = 0, [], True
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":
-                return  # the client went away
-            parts.append(message.get("body", b""))
-            received += len(parts[-1])
-            more = message.get("more_body", False)
-            if received > self._limit:
-                await _answer_too_long(send)
-                return
-
-        pending: list[Message] = [{"type": "http.request", "body": b"".join(parts), "more_body": False}]
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await self._read(receive)
+        except TimeoutError:
+            await problem(408, "The request did not come in time.", headers=_CLOSE)(scope, receive, send)
+            return
+        except _Gone:
+            return
+        if body is None:
+            await problem(413, "The request is too long.", headers=_CLOSE)(scope, receive, send)
+            return
+        pending: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def replay() -> Message:
             return pending.pop() if pending else await receive()
 
         await self._app(scope, replay, send)
 
+    async def _read(self, receive: Receive) -> bytes | None:
+        """Return the body, None when it is too long."""
+        received, parts, more = 0, [], True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise _Gone
+            parts.append(message.get("body", b""))
+            received += len(parts[-1])
+            more = message.get("more_body", False)
+            if received > self._limit:
+                return None
+        return b"".join(parts)
 
-async def _answer_too_long(send: Send) -> None:
-    body = b'{"detail":"The request is too long."}'
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
-    await send({"type": "http.response.start", "status": 413, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+
+class _Gone(Exception):
+    """The client went away."""
+
+
+_CLOSE = {"Connection": "close"}

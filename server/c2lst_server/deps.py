@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.openapi.models import OAuthFlowClientCredentials, OAuthFlows
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security.oauth2 import OAuth2
 from sqlalchemy.orm import Session, sessionmaker
 
+from c2lst_server import administrators
+from c2lst_server.administrators import Scope
+from c2lst_server.db.models import Site
+from c2lst_server.errors import Unauthorised
 from c2lst_server.home import Home
+from c2lst_server.rate_limit import Limits
 from c2lst_server.settings import Settings
+from c2lst_server.sites import access
+from c2lst_shared.wire import TokenRequest
 
 
 def get_home(request: Request) -> Home:
@@ -27,3 +37,45 @@ def get_session(request: Request) -> Iterator[Session]:
 
 HomeDep = Annotated[Home, Depends(get_home)]
 SessionDep = Annotated[Session, Depends(get_session)]
+
+
+_site_token = OAuth2(
+    scheme_name="site",
+    description="An access token that a site gets with an assertion signed by its own key (`private_key_jwt`, RFC 7523).",
+    flows=OAuthFlows(clientCredentials=OAuthFlowClientCredentials(tokenUrl=TokenRequest.path)),
+    auto_error=False,
+)
+_admin_token = HTTPBearer(
+    scheme_name="administrator", description="A token made with `c2lst-server admins add`.", auto_error=False
+)
+
+
+def get_site(request: Request, session: SessionDep, authorization: Annotated[str | None, Depends(_site_token)]) -> Site:
+    """Return the site whose token comes with the request; each counts towards the site's limit."""
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthorised("This needs a site's access token; enrol, then ask for one.")
+    site = access.authenticate(session, token)
+    request.state.who = f"site:{site.name}"
+    limits: Limits = request.app.state.limits
+    limits.check_site(site.name)
+    return site
+
+
+def administrator_with(scope: Scope) -> Callable[..., None]:
+    """Return a dependency that lets only administrators with `scope` pass."""
+
+    def check(
+        request: Request,
+        session: SessionDep,
+        credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_admin_token)],
+    ) -> None:
+        if credentials is None:
+            raise Unauthorised("This needs an administrator's token; make one with `c2lst-server admins add`.")
+        administrator = administrators.authenticate(session, credentials.credentials, scope)
+        request.state.who = f"admin:{administrator.name}"
+
+    return check
+
+
+SiteDep = Annotated[Site, Depends(get_site)]

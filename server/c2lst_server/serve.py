@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from c2lst_server.logs import LogFormat, log_config
 from c2lst_server.settings import Settings
 from c2lst_shared.errors import BadInput
 from c2lst_shared.wire import is_loopback
+
+if TYPE_CHECKING:
+    import uvicorn
+
+MAX_CONNECTIONS = 1000  # more are answered 503, which sites take as a reason to come again
+GRACE_SECONDS = 30  # for what is being sent when the service is stopped
 
 
 @dataclass(frozen=True)
@@ -19,6 +27,7 @@ class Listener:
     tls_cert: Path | None = None  # PEM, with the chain
     tls_key: Path | None = None  # PEM
     insecure_http: bool = False  # allows plain HTTP on other addresses than loopback
+    log_format: LogFormat = LogFormat.TEXT
 
     @property
     def url(self) -> str:
@@ -33,19 +42,31 @@ def serve(settings: Settings, listener: Listener) -> None:
     Raises:
         BadInput: the home is not initialised, a TLS file is missing, or others could listen to plain HTTP.
     """
+    check_listener(listener)
+    uvicorn.Server(configured(settings, listener, log_config(listener.log_format))).run()
+
+
+def configured(settings: Settings, listener: Listener, logging: dict[str, Any] | None) -> uvicorn.Config:
+    """Return how uvicorn serves: with limits on heads, connections and time, and our own line per request."""
     import uvicorn
 
     from c2lst_server.app import create_app
+    from c2lst_server.slow_heads import MAX_HEAD_BYTES, ImpatientProtocol
 
-    check_listener(listener)
-    uvicorn.run(
+    return uvicorn.Config(
         create_app(settings),
         host=listener.host,
         port=listener.port,
         ssl_certfile=listener.tls_cert,
         ssl_keyfile=listener.tls_key,
+        http=ImpatientProtocol,
+        h11_max_incomplete_event_size=MAX_HEAD_BYTES,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
         ws="none",
         server_header=False,
+        access_log=False,
+        log_config=logging,
     )
 
 

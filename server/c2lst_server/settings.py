@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import SecretStr
+import limits
+from pydantic import AfterValidator, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from c2lst_server.home import Home
 from c2lst_server.publishing.passphrase import read_passphrase_file
 from c2lst_shared.errors import BadInput
+
+
+def _is_rate(text: str) -> str:
+    limits.parse(text)  # ValueError where it is none
+    return text
+
+
+Rate = Annotated[str, AfterValidator(_is_rate)]  # for example 600/minute
 
 
 class Settings(BaseSettings):
@@ -21,6 +31,9 @@ class Settings(BaseSettings):
     database_url: str | None = None  # SQLAlchemy's spelling; None = SQLite in the home
     passphrase: SecretStr | None = None  # of the root and targets keys
     passphrase_file: Path | None = None  # a file whose first line is that passphrase
+    rate_per_address: Rate = "600/minute"  # requests of one address, or of one /64 of IPv6
+    rate_sign_in: Rate = "30/minute"  # enrolments and tokens of one address
+    rate_per_site: Rate = "120/minute"  # requests of one site with its token
 
     @property
     def folders(self) -> Home:

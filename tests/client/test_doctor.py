@@ -1,4 +1,4 @@
-"""Doctor finds what is wrong, says what to do, changes nothing, and asks the server one thing."""
+"""Doctor finds what is wrong, says what to do, changes nothing, and asks the server three things."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def found(home: Home, *, proxy: str | None = None, offline: bool = False) -> dic
     return {finding.subject: finding for finding in findings}
 
 
-def test_healthy_site_has_no_fault_and_sends_one_request(central: Central, home: Home, tmp_path: Path) -> None:
+def test_healthy_site_has_no_fault_and_sends_three_requests(central: Central, home: Home, tmp_path: Path) -> None:
     with serving(central):
         enrol(home, central.invite(tmp_path / "file"))
         pull(home, "mob")
@@ -48,7 +48,7 @@ def test_healthy_site_has_no_fault_and_sends_one_request(central: Central, home:
     assert {finding.state for finding in findings.values()} == {"ok"}
     assert findings["release mob/1"].found == "every file is the one that was signed"
     paths = [json.loads(line)["path"] for line in home.audit_log.read_text().splitlines()]
-    assert paths[asked:] == ["/healthz"]
+    assert paths[asked:] == ["/healthz", "/api/v1/token", "/api/v1/sites/me"]
 
 
 def test_site_that_is_not_enrolled_is_told_so(home: Home) -> None:

@@ -17,7 +17,6 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 from tuf.api.metadata import TargetFile
 
-from c2lst_server.app import create_app
 from c2lst_server.db.session import migrate, open_database
 from c2lst_server.home import Home
 from c2lst_server.publishing.initialise import initialise
@@ -25,6 +24,7 @@ from c2lst_server.publishing.keys import Keyring
 from c2lst_server.publishing.publish import publish
 from c2lst_server.publishing.repository import LIFETIME, Repository, editing, sign
 from c2lst_server.runs import RunRecord, save_run
+from c2lst_server.serve import Listener, configured
 from c2lst_server.settings import Settings
 from c2lst_server.sites.registry import Address, invite
 from c2lst_shared.presets import get_preset
@@ -148,7 +148,7 @@ def serving(central: Central, *, tls: tuple[Path, Path] | None = None) -> Iterat
     """Serve it on a free port of loopback while the body runs; the port queues requests until the server is up."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         cert, key = tls or (None, None)
-        config = uvicorn.Config(create_app(central.settings), log_config=None, ws="none", ssl_certfile=cert, ssl_keyfile=key)
+        config = configured(central.settings, Listener(tls_cert=cert, tls_key=key), logging=None)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=_run, args=(server, listener))
         before, central.url = central.url, f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import parse_qsl
 
 import pytest
 from pydantic import SecretStr, ValidationError
@@ -19,13 +20,24 @@ def all_messages(base: type[wire.WireMessage] = wire.WireMessage) -> set[type[wi
 def test_egress_list_is_this_one() -> None:
     """A new way out of the site must be added here by someone who meant it."""
     leaving = {kind.__name__: sorted(kind.model_fields) for kind in all_messages()}
-    assert leaving == {"EnrolmentRequest": ["public_key_pem", "token"]}
+    assert leaving == {
+        "EnrolmentRequest": ["public_key_pem", "token"],
+        "KeyRotation": ["proof", "public_key_pem"],
+        "TokenRequest": ["client_assertion", "client_assertion_type", "grant_type"],
+    }
 
 
 def test_token_shows_only_in_the_sent_bytes() -> None:
     message = wire.EnrolmentRequest(token=SecretStr("s3cret"), public_key_pem=PEM)
     assert json.loads(message.body()) == {"token": "s3cret", "public_key_pem": PEM}
     assert "s3cret" not in repr(message) + message.model_dump_json() + json.dumps(message.for_audit())
+
+
+def test_assertion_shows_only_in_the_form_that_is_sent() -> None:
+    message = wire.TokenRequest(client_assertion=SecretStr("a.b.c"))
+    assert dict(parse_qsl(message.body().decode())) == message.model_dump(context=wire.REVEAL)
+    assert b"client_assertion=a.b.c" in message.body()
+    assert "a.b.c" not in repr(message) + message.model_dump_json() + json.dumps(message.for_audit())
 
 
 def test_message_refuses_an_unknown_field() -> None:

@@ -6,20 +6,14 @@ import hashlib
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, EllipticCurvePrivateKey, generate_private_key
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from pydantic import ValidationError
 from tuf.api.metadata import Metadata, Root, Timestamp
 
 from c2lst_client.audit import AuditLog
 from c2lst_client.egress import Egress, HttpStatus
 from c2lst_client.home import Home
+from c2lst_client.trust.identity import key_fingerprint, public_pem, take_key
 from c2lst_client.trust.pinned import Enrolment, load_enrolment, locked
 from c2lst_client.trust.refusals import refusals
 from c2lst_shared import atomic
@@ -52,7 +46,7 @@ def enrol(
             raise BadInput(f"{home.path} is enrolled already as {known.site} at {known.server}; use another --home.")
         file = _read_file(enrolment_file)
         _check_trust(file, fingerprint)
-        key = _site_key(home)
+        key = take_key(home.site_key)  # that of an enrolment which did not get through: its token still works
         reply = _unregistered(file, key) if offline else _register(home, file, key, proxy)
         atomic.write_text(home.pinned_root, file.root)
         # Without it a first pull would accept a replay of any older timestamp.
@@ -101,40 +95,19 @@ def _check_trust(file: EnrolmentFile, fingerprint: str | None) -> None:
         root.signed.verify_delegate(Timestamp.type, timestamp.signed_bytes, timestamp.signatures)
 
 
-def _site_key(home: Home) -> EllipticCurvePrivateKey:
-    """Make the key, or take the one of an enrolment that did not get through, so that its token still works."""
-    if not home.site_key.exists():
-        pem = generate_private_key(SECP384R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        home.site_key.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        atomic.write_bytes(home.site_key, pem, mode=0o600)
-    try:
-        key = load_pem_private_key(home.site_key.read_bytes(), None)
-    except ValueError as error:
-        raise BadArtefact(f"The site's key {home.site_key} cannot be read; move it away to make a new one.") from error
-    if not isinstance(key, EllipticCurvePrivateKey) or not isinstance(key.curve, SECP384R1):
-        raise BadArtefact(f"The site's key {home.site_key} is not an EC P-384 key; move it away to make a new one.")
-    return key
-
-
 def _register(home: Home, file: EnrolmentFile, key: EllipticCurvePrivateKey, proxy: str | None) -> EnrolmentReply:
-    public = key.public_key()
-    pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
     with Egress(file.server, AuditLog(home.audit_log), ca_pem=file.ca_pem, proxy=proxy) as egress:
         try:
-            reply = egress.send(EnrolmentRequest(token=file.token, public_key_pem=pem), EnrolmentReply)
+            reply = egress.send(EnrolmentRequest(token=file.token, public_key_pem=public_pem(key)), EnrolmentReply)
         except HttpStatus as refusal:
             if refusal.status in {403, 422}:
                 raise BadInput(str(refusal)) from refusal
             raise
-    if reply.key_fingerprint != _fingerprint(key) or reply.site != file.site:
+    if reply.key_fingerprint != key_fingerprint(key) or reply.site != file.site:
         raise BadArtefact(f"{file.server} registered another key or name than this site's; tell the central operator.")
     return reply
 
 
 def _unregistered(file: EnrolmentFile, key: EllipticCurvePrivateKey) -> EnrolmentReply:
     """What stands in the record of a site that has not spoken to its server."""
-    return EnrolmentReply(site=file.site, enrolled=datetime.now(UTC), key_fingerprint=_fingerprint(key))
-
-
-def _fingerprint(key: EllipticCurvePrivateKey) -> str:
-    return hashlib.sha256(key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)).hexdigest()
+    return EnrolmentReply(site=file.site, enrolled=datetime.now(UTC), key_fingerprint=key_fingerprint(key))

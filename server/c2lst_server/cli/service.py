@@ -105,12 +105,17 @@ def serve(
     insecure_http: Annotated[
         bool, typer.Option("--insecure-http", help="Allow plain HTTP on other addresses than loopback.")
     ] = False,
+    log_format: Annotated[str, typer.Option(help="Of the lines on standard error: text or json.")] = "text",
     home: HomeOption = None,
 ) -> None:
     """Serve releases and enrolment over HTTP, and sign the timestamp again every day."""
     from c2lst_server import serve as serving
+    from c2lst_server.logs import LogFormat
 
-    serving.serve(settings_of(home), serving.Listener(host, port, tls_cert, tls_key, insecure_http))
+    if log_format not in list(LogFormat):
+        raise typer.BadParameter(f"--log-format is {' or '.join(LogFormat)}, not {log_format!r}.")
+    style = LogFormat(log_format)
+    serving.serve(settings_of(home), serving.Listener(host, port, tls_cert, tls_key, insecure_http, style))
 
 
 @app.command()

@@ -15,14 +15,15 @@ from c2lst_shared.release.targets import complete_numbers, served_path, target_p
 from c2lst_shared.wire import Catalogue, ReleaseSummary
 
 
-def read_catalogue(home: Home) -> Catalogue:
-    """Return all releases, by organ and rising number."""
+def read_catalogue(home: Home, *, limit: int | None = None, offset: int = 0) -> Catalogue:
+    """Return releases by organ and rising number: all of them, or `limit` of those after the first `offset`."""
     home.check_initialised()
-    releases = []
+    names = []
     for organ in reading(home).organs():
         signed = signed_targets(home, organ)
-        releases += [_summary(_read(home, organ, number, signed)) for number in complete_numbers(signed, organ)]
-    return Catalogue(releases=releases)
+        names += [(organ, number, signed) for number in complete_numbers(signed, organ)]
+    page = names[offset : None if limit is None else offset + limit]
+    return Catalogue(releases=[_summary(_read(home, *name)) for name in page])
 
 
 def read_manifest(home: Home, organ: str, number: int) -> Manifest:

@@ -8,13 +8,14 @@ from fastapi import APIRouter
 from sqlalchemy import text
 
 from c2lst_server.deps import HomeDep, SessionDep
+from c2lst_server.problems import refusals
 from c2lst_server.publishing.catalogue import reading
 from c2lst_shared.wire import Health
 
 router = APIRouter(tags=["health"])
 
 
-@router.get("/healthz")
+@router.get("/healthz", responses=refusals())
 def get_health(home: HomeDep, session: SessionDep) -> Health:
     """Answer when database and signed metadata can be read."""
     session.execute(text("SELECT 1"))

@@ -14,6 +14,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from c2lst_server.db.models import ACTIVE, INVITED, SUSPENDED, EnrolmentToken, Site, SiteToken
+from c2lst_server.errors import NotThere
 from c2lst_server.home import Home
 from c2lst_server.publishing.catalogue import reading
 from c2lst_server.publishing.repository import TIMESTAMP_FILE
@@ -92,9 +93,10 @@ def read_ca(path: Path) -> str:
     return "\n".join(found) + "\n"
 
 
-def list_sites(session: Session) -> list[SiteRecord]:
-    """Return all sites by name."""
-    return [SiteRecord.model_validate(site) for site in session.scalars(select(Site).order_by(Site.name))]
+def list_sites(session: Session, *, limit: int | None = None, after: str = "") -> list[SiteRecord]:
+    """Return sites by name: all of them, or `limit` of those whose names come after `after`."""
+    found = select(Site).where(Site.name > after).order_by(Site.name).limit(limit)
+    return [SiteRecord.model_validate(site) for site in session.scalars(found)]
 
 
 def suspend(session: Session, name: str) -> SiteRecord:
@@ -149,7 +151,7 @@ def _find(session: Session, name: str) -> Site:
     site = session.scalar(select(Site).where(Site.name == name))
     if site is None:
         known = ", ".join(site.name for site in list_sites(session)) or "none yet"
-        raise BadInput(f"There is no site {name!r}; the sites are: {known}.")
+        raise NotThere(f"There is no site {name!r}; the sites are: {known}.")
     return site
 
 
