@@ -34,6 +34,7 @@ def log_config(style: LogFormat) -> dict[str, Any]:
             "fmt": ["asctime", "levelname", "name", "message"],
             "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
             "datefmt": "%Y-%m-%dT%H:%M:%S%z",
+            "exclude_fields": ["color_message"],  # uvicorn says the same again in colours
         },
     }
     return {

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from c2lst_server.logs import LogFormat, log_config
 from c2lst_server.settings import Settings
-from c2lst_shared.errors import BadInput
+from c2lst_shared.errors import BadInput, C2lstError
 from c2lst_shared.wire import is_loopback
 
 if TYPE_CHECKING:
@@ -42,8 +42,13 @@ def serve(settings: Settings, listener: Listener) -> None:
     Raises:
         BadInput: the home is not initialised, a TLS file is missing, or others could listen to plain HTTP.
     """
+    import uvicorn
+
     check_listener(listener)
-    uvicorn.Server(configured(settings, listener, log_config(listener.log_format))).run()
+    server = uvicorn.Server(configured(settings, listener, log_config(listener.log_format)))
+    server.run()
+    if not server.started:
+        raise C2lstError("The service did not start; the lines above say why.")
 
 
 def configured(settings: Settings, listener: Listener, logging: dict[str, Any] | None) -> uvicorn.Config:
