@@ -10,6 +10,7 @@ import time
 from enum import StrEnum
 from typing import Any
 
+from pythonjsonlogger.core import RESERVED_ATTRS
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from c2lst_server.rate_limit import host_of
@@ -34,7 +35,7 @@ def log_config(style: LogFormat) -> dict[str, Any]:
             "fmt": ["asctime", "levelname", "name", "message"],
             "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
             "datefmt": "%Y-%m-%dT%H:%M:%S%z",
-            "exclude_fields": ["color_message"],  # uvicorn says the same again in colours
+            "reserved_attrs": [*RESERVED_ATTRS, "color_message"],  # uvicorn says the same again in colours
         },
     }
     return {
