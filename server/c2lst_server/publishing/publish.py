@@ -12,7 +12,7 @@ from tuf.api.metadata import Metadata, TargetFile, Targets
 
 from c2lst_server.db.models import Release
 from c2lst_server.home import Home
-from c2lst_server.publishing.catalogue import signed_targets
+from c2lst_server.publishing.catalogue import read_manifest, signed_targets
 from c2lst_server.publishing.keys import Keyring
 from c2lst_server.publishing.repository import Repository, editing
 from c2lst_server.runs import RunRecord, latest_samples, load_run
@@ -34,13 +34,16 @@ from c2lst_shared.release.withdrawal import withdrawals
 
 
 def publish(home: Home, session: Session, keyring: Keyring, run_id: str, *, organ: str, summary: str = "") -> Manifest:
-    """Make the next release of `organ` from a run, sign it, and make it visible.
+    """Make the next release of `organ` from a run, sign it, and make it visible; an interrupted call is finished by the next.
 
     Raises:
         BadInput: the run is unknown, unfinished, of another organ, or published already; or a key cannot be opened.
         BadArtefact: the run's weights are damaged, or a site would refuse the result; nothing was changed.
     """
     with editing(home, keyring) as repository:
+        visible = _remember_interrupted(home, session, run_id, organ)
+        if visible is not None:
+            return visible
         keyring.signers(organ)  # a wrong passphrase shows before anything is copied
         manifest, files = place(home, session, repository, run_id, organ=organ, summary=summary)
         make_visible(home, session, repository, manifest, run_id, files)
@@ -144,6 +147,21 @@ def _check_publishable(session: Session, record: RunRecord, organ: str) -> None:
     earlier = session.scalar(select(Release).where(Release.run_id == record.run_id))
     if earlier is not None:
         raise BadInput(f"Run {record.run_id} is already published as {earlier.organ}/{earlier.number}.")
+
+
+def _remember_interrupted(home: Home, session: Session, run_id: str, organ: str) -> Manifest | None:
+    """Return the release of this run that became visible just before an earlier call ended, which then is remembered."""
+    load_run(home, run_id)
+    signed, weights = signed_targets(home, check_organ(organ)), home.run(run_id) / WEIGHTS
+    remembered = set(session.scalars(select(Release.number).where(Release.organ == organ)))
+    for number in complete_numbers(signed, organ):
+        digest = signed[target_path(organ, number, WEIGHTS)].hashes["sha256"]
+        if number not in remembered and weights.is_file() and sha256_of(weights) == digest:
+            manifest = read_manifest(home, organ, number)
+            session.add(_row(manifest, run_id))
+            session.commit()
+            return manifest
+    return None
 
 
 def _next_number(home: Home, organ: str) -> int:
