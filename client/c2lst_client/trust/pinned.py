@@ -63,12 +63,12 @@ def open_egress(home: Home, enrolment: Enrolment, proxy: str | None = None) -> E
 
 
 @contextmanager
-def locked(home: Home) -> Iterator[None]:
-    """Let no other process change trust or releases meanwhile.
+def locked(home: Home, *, wait: float = 0) -> Iterator[None]:
+    """Let no other process change trust or releases meanwhile; one that is at it is waited for, for `wait` seconds.
 
     Raises:
-        Busy: another one is at it.
+        Busy: it is still at it.
     """
     message = f"Another c2lst command is enrolling or pulling in {home.path}; run again when it is done."
-    with locking.locked(home.trust_lock, message, wait=0):
+    with locking.locked(home.trust_lock, message, wait=wait):
         yield

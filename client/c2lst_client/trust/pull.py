@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 ABSENT = {403, 404}
 MAX_METADATA_BYTES = 5_000_000  # python-tuf has its own, lower limits for each role
+WAIT_SECONDS = 3600.0  # for a pull that is going on; it may be a large release over a slow line
 SPARE_BYTES = 100_000_000  # left free on the disk
 
 
@@ -66,23 +67,25 @@ def pull(
     bundle: Path | None = None,
     proxy: str | None = None,
     patience: Patience | None = None,
+    wait: float = WAIT_SECONDS,
 ) -> PulledRelease:
     """Fetch and verify a release, the latest one without `number`; one that was begun goes on where it was.
 
-    It comes from the enrolled server or, with `bundle`, from that file, under the same checks.
+    It comes from the enrolled server or, with `bundle`, from that file, under the same checks. Processes that want the same
+    release at once share what the first of them brings: the others wait for it, `wait` seconds at most.
 
     Raises:
         BadInput: the site is not enrolled, there is no such release or it was withdrawn, the clock was set back, or the disk is
             full or cannot be written.
         BadArtefact: something is not what was signed, or older than what was seen; no release was changed.
         TransferFailed: the server cannot be reached, though it was tried for as long as `patience` says.
-        Busy: another pull is going on.
+        Busy: another pull is still going on.
     """
     check_organ(organ)
     enrolment = load_enrolment(home)
     progress, patience = progress or Silent(), patience or Patience()
     opened = open_egress(home, enrolment, proxy) if bundle is None else Bundle(bundle)
-    with locked(home), writable(home.path), opened as source, refusals():
+    with locked(home, wait=wait), writable(home.path), opened as source, refusals():
         seen = load_seen(home)
         check_clock(seen)
         patience.keep_trying(lambda: _refresh(home, enrolment, source, organ), on_trouble=_note(progress))

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -142,7 +145,28 @@ def test_release_that_was_not_pulled_is_not_loaded(central: Central, enrolled: H
 
 def test_two_pulls_at_once_do_not_mix(central: Central, enrolled: Home) -> None:
     with locked(enrolled), pytest.raises(Busy, match="Another c2lst command is enrolling or pulling"):
-        pull(enrolled, "mob")
+        pull(enrolled, "mob", wait=0)
+
+
+def test_eight_sites_pull_at_once(central: Central, tmp_path: Path) -> None:
+    homes = [Home(tmp_path / f"site-{number}") for number in range(8)]
+    for number, home in enumerate(homes):
+        enrol(home, central.invite(tmp_path / f"{number}.json", name=f"site-{number}"))
+    with ThreadPoolExecutor(8) as pool:
+        names = [pulled.manifest.name for pulled in pool.map(lambda home: pull(home, "mob"), homes)]
+    assert names == ["mob/1"] * 8
+    assert all(load_release(home, "mob", 1)[0].name == "mob/1" for home in homes)
+
+
+@pytest.mark.slow
+def test_eight_processes_of_a_site_share_one_download(central: Central, enrolled: Home) -> None:
+    command = [Path(sys.executable).with_name("c2lst-client"), "pull", "--organ", "mob", "--home", str(enrolled.path)]
+    running = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) for _ in range(8)]
+    said = [process.communicate(timeout=200)[0].decode() for process in running]
+    assert [process.returncode for process in running] == [0] * 8, said
+    assert all("Release mob/1 is here and verified" in words for words in said)
+    assert sum("weights.safetensors" in path for path in requests(enrolled)) == 1
+    assert verify_chain(enrolled.audit_log) == len(requests(enrolled))
 
 
 # What was tampered with on the way or on the server: the release of that number, or the metadata that leads to it
