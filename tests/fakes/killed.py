@@ -10,9 +10,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from c2lst_server.publishing.key_holders import add_key, make_apart
 from c2lst_server.publishing.publish import publish
 from c2lst_server.publishing.refresh import refresh_timestamp, renew_targets
-from c2lst_server.publishing.rotation import rotate
+from c2lst_server.publishing.rotation import key_states, rotate
 from c2lst_server.publishing.withdraw import withdraw
 from fakes.central import PASSPHRASE, Central
 
@@ -39,6 +40,17 @@ def refresh(central: Central) -> None:
 
 def rotate_timestamp(central: Central) -> None:
     rotate(central.home, "timestamp", lambda: PASSPHRASE)
+
+
+def add_targets_key(central: Central) -> None:
+    """One more key, made elsewhere; what was begun is done again only where it did not become visible."""
+    key = central.home.path.parent / f"{central.home.path.name}.key"
+    public = key.with_name(key.name + ".pub")
+    if not public.exists():
+        key.unlink(missing_ok=True)
+        make_apart(key, lambda: PASSPHRASE)
+    if not any(state.name == "elsewhere" for state in key_states(central.home, lambda: PASSPHRASE)):
+        add_key(central.home, "targets", public, lambda: PASSPHRASE)
 
 
 def run(act: Callable[[Central], None], home: Path, changes: int | None = None) -> int | None:

@@ -48,6 +48,7 @@ def releases(central: Central) -> list[str]:
         (killed.renew, ["mob/1"]),
         (killed.refresh, ["mob/1"]),
         (killed.rotate_timestamp, ["mob/1"]),
+        (killed.add_targets_key, ["mob/1"]),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -42,3 +43,47 @@ def rotate_key(
     settings = settings_of(home, passphrase_file)
     version = rotate(settings.folders, name, passphrase_of(settings))
     typer.echo(f"{name} is a new key; root {version} names it. Keep a copy of the new file, and destroy copies of the old one.")
+
+
+@keys_app.command("make")
+def make_key(
+    file: Annotated[Path, typer.Argument(help="Key file to write, encrypted; FILE.pub gets the public half.")],
+    passphrase_file: PassphraseFileOption = None,
+) -> None:
+    """Make a key on the machine where it is to rest; no server and no network is needed."""
+    from c2lst_server.publishing.key_holders import make_apart
+
+    public, keyid = make_apart(file, passphrase_of(settings_of(None, passphrase_file), confirm=True))
+    typer.echo(f"Made the key {keyid[:16]}: {file} stays here, {public} goes to the server.")
+    typer.echo(f"Next, there: c2lst-server keys add targets {public.name}   (or: keys add root {public.name})")
+
+
+@keys_app.command("add")
+def add_key(
+    role: Annotated[str, typer.Argument(help="root or targets.")],
+    public: Annotated[Path, typer.Argument(help="The .pub file of a key that was made with `keys make`.")],
+    home: HomeOption = None,
+    passphrase_file: PassphraseFileOption = None,
+) -> None:
+    """Let one more key sign for a role; how many must sign stays as it is. Needs two root keys here."""
+    from c2lst_server.publishing.key_holders import add_key as add
+
+    settings = settings_of(home, passphrase_file)
+    version = add(settings.folders, role, public, passphrase_of(settings))
+    typer.echo(f"Root {version} knows the key for {role}; sites follow by themselves.")
+
+
+@keys_app.command("remove")
+def remove_key(
+    role: Annotated[str, typer.Argument(help="root or targets.")],
+    keyid: Annotated[str, typer.Argument(help="Its id as `keys status` shows it.")],
+    key: Annotated[list[Path] | None, typer.Option(help="Another key file, repeated, where those here are not enough.")] = None,
+    home: HomeOption = None,
+    passphrase_file: PassphraseFileOption = None,
+) -> None:
+    """Let a key sign no more. Needs two root keys here and, for targets, two that stay."""
+    from c2lst_server.publishing.key_holders import remove_key as remove
+
+    settings = settings_of(home, passphrase_file)
+    version = remove(settings.folders, role, keyid, passphrase_of(settings), key or [])
+    typer.echo(f"Root {version} does not know the key any more. Destroy its copies.")

@@ -26,7 +26,7 @@ from c2lst_shared.errors import BadInput, C2lstError
 class KeyState(NamedTuple):
     """One key as the root knows it."""
 
-    name: str
+    name: str  # of the file in the keys folder; "elsewhere" for a key of the root that has none here
     role: str
     threshold: int
     keyid: str | None  # None = the file is not here
@@ -48,6 +48,10 @@ def key_states(home: Home, passphrase: Callable[[], str]) -> list[KeyState]:
         for path in key_files(home.keys, role):
             keyid = here[path].public_key.keyid if path in here else None
             states.append(KeyState(path.stem, role, root.roles[role].threshold, keyid, keyid in root.roles[role].keyids))
+        held = {state.keyid for state in states}
+        for keyid in root.roles[role].keyids:
+            if keyid not in held:
+                states.append(KeyState("elsewhere", role, root.roles[role].threshold, keyid, known=True))
     return states
 
 
@@ -71,7 +75,7 @@ def rotate(home: Home, name: str, passphrase: Callable[[], str], now: datetime |
         new = make_key(fresh, role, passphrase)
         try:
             root = _new_root(old, role, leaving, new, now)
-            signed_root = _sign_root(root, old, [*here["root"].values(), *([new] if role == Root.type else [])])
+            signed_root = sign_root(root, old, [*here["root"].values(), *([new] if role == Root.type else [])])
             changed = Repository(home, _WithNew(home.keys, passphrase, role, new), now)
             if role == Targets.type:
                 changed.renew()
@@ -124,7 +128,12 @@ def _new_root(old: Root, role: str, leaving: str, new: CryptoSigner, now: dateti
     return root
 
 
-def _sign_root(root: Root, old: Root, signers: list[CryptoSigner]) -> Metadata[Root]:
+def sign_root(root: Root, old: Root, signers: list[CryptoSigner]) -> Metadata[Root]:
+    """Return a new root with signatures that satisfy the old one and itself.
+
+    Raises:
+        BadInput: there are too few signers.
+    """
     metadata = Metadata(root)
     for signer in signers:
         metadata.sign(signer, append=True)
