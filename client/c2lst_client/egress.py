@@ -24,6 +24,7 @@ from c2lst_shared.wire import Problem, WireMessage, WireReply
 MAX_REPLY_BYTES = 1 << 20
 MAX_PROBLEM_BYTES = 4 << 10
 TIMEOUT = httpx.Timeout(60, connect=10)  # seconds without a byte
+LONGEST_WAIT = 120.0  # seconds that a server may ask to be left alone
 SLOWEST = 500  # bytes a second, on average over WINDOW: a body that drips for ever is given up
 WINDOW = 60.0  # seconds
 _PATH = re.compile(r"(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")  # no query, no "..", nothing that could carry data
@@ -34,9 +35,10 @@ Reply = TypeVar("Reply", bound=WireReply)
 class HttpStatus(TransferFailed):
     """The server answered, but not with what was asked for."""
 
-    def __init__(self, message: str, status: int) -> None:
+    def __init__(self, message: str, status: int, wait: float = 0) -> None:
         super().__init__(message)
         self.status = status
+        self.wait = wait  # seconds after which the server wants to be asked again
 
 
 class Sink(Protocol):
@@ -175,7 +177,7 @@ class Egress:
                 elif status != httpx.codes.OK:
                     problem = _beginning(response, MAX_PROBLEM_BYTES)
                     received = len(problem)
-                    raise HttpStatus(self._explain(path, status, problem), status)
+                    raise HttpStatus(self._explain(path, status, problem), status, _retry_after(response))
                 pace = _Pace(self._server + path)
                 for chunk in response.iter_raw():
                     received += len(chunk)
@@ -233,6 +235,12 @@ def _beginning(response: httpx.Response, limit: int) -> bytes:
         if len(content) >= limit:
             break
     return content
+
+
+def _retry_after(response: httpx.Response) -> float:
+    """Return the seconds that the server asks to wait, within reason (RFC 9110, section 10.2.3)."""
+    said = response.headers.get("Retry-After", "")
+    return min(float(said), LONGEST_WAIT) if re.fullmatch(r"[0-9]{1,9}", said) else 0.0
 
 
 class _Pace:

@@ -63,9 +63,11 @@ class Patience:
                 failed = 1 if came() > before else failed + 1
                 if failed >= self.attempts or not is_temporary(error):
                     raise
-            wait = min(self.first_wait * 2 ** (failed - 1), self.longest_wait)
+                asked = error.wait if isinstance(error, HttpStatus) else 0.0
+            wait = asked + min(self.first_wait * 2 ** (failed - 1), self.longest_wait)
             on_trouble(f"connection lost, again in {wait:.0f} s")
-            time.sleep(wait * secrets.SystemRandom().uniform(0.5, 1.0))  # sites that lost a server do not come back as one
+            # sites that lost a server do not come back as one
+            time.sleep(asked + (wait - asked) * secrets.SystemRandom().uniform(0.5, 1.0))
 
 
 def is_temporary(error: TransferFailed) -> bool:

@@ -15,6 +15,7 @@ app.add_typer(service.app)
 app.add_typer(publishing.app)
 app.add_typer(publishing.stage_app, name="stage")
 app.add_typer(publishing.releases_app, name="releases")
+keys.keys_app.command("init")(service.init)  # the keys are made with the repository that they sign, so it is one command
 app.add_typer(keys.keys_app, name="keys")
 app.add_typer(sites.sites_app, name="sites")
 app.add_typer(admins.admins_app, name="admins")

@@ -16,6 +16,7 @@ from tuf.api.metadata import TargetFile
 
 from c2lst_client import egress as egress_module
 from c2lst_client.egress import HttpStatus
+from c2lst_client.trust import fetch as fetch_module
 from c2lst_client.trust.fetch import Patience, Transfer, writable
 from c2lst_shared.errors import BadArtefact, BadInput, TransferFailed
 
@@ -133,6 +134,22 @@ def test_file_changed_in_the_middle_of_a_download_is_refused(tmp_path: Path) -> 
     with pytest.raises(LengthOrHashMismatchError):
         fetched(FlakyServer([], content=b"x" * len(CONTENT)), tmp_path)
     assert not part(tmp_path).exists()
+
+
+def test_server_that_asks_for_patience_gets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr(fetch_module.time, "sleep", slept.append)
+    replies = [b"HTTP/1.1 429 x\r\nRetry-After: 17\r\nContent-Length: 0\r\n\r\n"]
+    flaky = FlakyServer([])
+
+    def busy_once(request: BaseHTTPRequestHandler) -> None:
+        if replies:
+            request.wfile.write(replies.pop())
+        else:
+            flaky(request)
+
+    fetched(busy_once, tmp_path)
+    assert slept == [17.0]
 
 
 @pytest.mark.parametrize(("status", "asked"), [(503, 3), (429, 3), (404, 1), (403, 1)])
