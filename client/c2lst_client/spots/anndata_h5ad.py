@@ -48,9 +48,12 @@ class StoredImage:
     scale: float
 
 
-def read_anndata(
-    path: Path, image: Path | None = None, um_per_px: float | None = None, image_folder: Path | None = None
-) -> Found:
+def recognises(path: Path) -> bool:
+    """Say whether `path` is an `.h5ad` file."""
+    return path.is_file() and path.name.lower().endswith(SUFFIX)
+
+
+def read(path: Path, image: Path | None, um_per_px: float | None, image_folder: Path | None) -> Found:
     """Read an `.h5ad`, unchecked.
 
     Args:

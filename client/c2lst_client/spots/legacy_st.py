@@ -72,17 +72,23 @@ def find_slide(path: Path) -> LegacySlide:
     raise BadInput(f"{path} is a spot table with {len(slides)} tables of counts beside it; put one {name}.tsv.gz there.")
 
 
-def read_legacy(slide: LegacySlide, image: Path | None = None, um_per_px: float | None = None) -> Found:
+def recognises(path: Path) -> bool:
+    """Say whether `path` is one of the tables of a slide."""
+    return path.is_file() and table_name(path) is not None
+
+
+def read(path: Path, image: Path | None, um_per_px: float | None, _image_folder: Path | None) -> Found:
     """Read the tables of a slide, unchecked.
 
     Args:
-        slide: where they are.
+        path: one of them.
         image: the image that the positions belong to; found beside the tables by its name when not given.
         um_per_px: scale of the image, as the user says.
 
     Raises:
         BadInput: a file is missing, or cannot be read as what it should be.
     """
+    slide = find_slide(path)
     if slide.spots is None:
         raise BadInput(
             f"There is no {slide.name}{SPOTS_ENDING}.tsv or {slide.name}{SELECTION_ENDING}.tsv beside {slide.counts}; "

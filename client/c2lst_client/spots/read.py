@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 from c2lst_client.spots import anndata_h5ad, legacy_st
-from c2lst_client.spots.checks import checked
+from c2lst_client.spots.checks import Found, checked
 from c2lst_client.spots.spotset import SpotSet
 from c2lst_shared.errors import BadInput
 from c2lst_shared.images.slide import IMAGE_SUFFIXES
 
 EXPECTED = "NAME.tsv.gz (counts) with NAME_spots.tsv or NAME_selection.tsv (positions) and NAME.jpg (image), or one .h5ad file"
+
+
+class Reader(Protocol):
+    """What the module of a format offers."""
+
+    def recognises(self, path: Path) -> bool:
+        """Say whether `path`, which exists, is of this format; a folder of several formats or slides is of none."""
+
+    def read(self, path: Path, image: Path | None, um_per_px: float | None, image_folder: Path | None) -> Found:
+        """Read one slide, unchecked; the arguments are those of `read_spots`."""
+
+
+READERS: tuple[Reader, ...] = (anndata_h5ad, legacy_st)
 
 
 def read_spots(
@@ -34,14 +48,14 @@ def read_spots(
         raise BadInput(f"There is no file or folder {path}.")
     if image is not None and not image.is_file():
         raise BadInput(f"There is no image {image}.")
-    chosen = _only_slide(path) if path.is_dir() else path
-    if chosen.name.lower().endswith(anndata_h5ad.SUFFIX):
-        return checked(anndata_h5ad.read_anndata(chosen, image, um_per_px, image_folder))
-    if legacy_st.table_name(chosen) is not None:
-        return checked(legacy_st.read_legacy(legacy_st.find_slide(chosen), image, um_per_px))
-    if chosen.suffix.lower() in IMAGE_SUFFIXES:
-        raise BadInput(f"{chosen} is an image; give the counts and pass the image with --image.")
-    raise BadInput(f"{chosen} is of no known format; give {EXPECTED}.")
+    for reader in READERS:
+        if reader.recognises(path):
+            return checked(reader.read(path, image, um_per_px, image_folder))
+    if path.is_dir():
+        return read_spots(_only_slide(path), image, um_per_px, image_folder=image_folder)
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        raise BadInput(f"{path} is an image; give the counts and pass the image with --image.")
+    raise BadInput(f"{path} is of no known format; give {EXPECTED}.")
 
 
 def _only_slide(folder: Path) -> Path:
