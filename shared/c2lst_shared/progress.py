@@ -62,9 +62,12 @@ class _Lines:
         self._began = self._said = time.monotonic()
 
     def advance(self, units: int = 1, note: str = "") -> None:
+        said_last = self._done >= self._total
         self._done += units
         now = time.monotonic()
         last = self._done >= self._total
+        if last and said_last:
+            return
         if not last and now - self._said < SECONDS_BETWEEN_LINES:
             return
         self._said = now
