@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from c2lst_client.spots import space_ranger, space_ranger_matrix, space_ranger_spatial
+from c2lst_client.spots import space_ranger, space_ranger_matrix, space_ranger_spatial, tables
 from c2lst_client.spots.read import read_spots
 from c2lst_shared.errors import BadInput
 
@@ -279,7 +279,7 @@ def test_missing_file_of_the_text_matrix_is_named(tmp_path, missing):
 def test_wrong_hires_scale_factor_is_refused(tmp_path):
     outs = SmallSite().write_space_ranger(tmp_path)
     factors_of(outs / "spatial", tissue_hires_scalef=1.0)
-    with pytest.raises(BadInput, match="spots lie outside tissue_hires_image.png"):
+    with pytest.raises(BadInput, match=r"spots lie outside tissue_hires_image\.png"):
         read_spots(outs)
 
 
@@ -527,9 +527,29 @@ def rewrite_gzip(path, change):
         ),
         ("matrix.mtx.gz", lambda text: text.replace(b"12 49 ", b"twelve 49 "), "does not give its numbers of features"),
         ("matrix.mtx.gz", lambda text: b"\n".join(text.split(b"\n")[:2]), "does not give its numbers of features"),
-        ("matrix.mtx.gz", lambda text: text[: len(text) // 2], "cannot be read as a Matrix Market file"),
-        ("matrix.mtx.gz", lambda text: text.replace(b"\n3 2 ", b"\n99 2 "), "cannot be read as a Matrix Market file"),
-        ("matrix.mtx.gz", lambda text: text.replace(b"%metadata", b"%" * 2_000_000), "larger than 1,048,576 bytes unpacked"),
+        (
+            "matrix.mtx.gz",
+            lambda text: text[: text.index(b"\n3 20 ")],
+            r"holds \d+ of the 563 counts that its header announces",
+        ),
+        (
+            "matrix.mtx.gz",
+            lambda text: text.replace(b"\n3 2 ", b"\n99 2 "),
+            "holds counts beyond the 563 in 12 x 49 of its header",
+        ),
+        (
+            "matrix.mtx.gz",
+            lambda text: text.replace(b"\n3 2 ", b"\n0 2 "),
+            "holds counts beyond the 563 in 12 x 49 of its header",
+        ),
+        ("matrix.mtx.gz", lambda text: text.replace(b"\n3 2 ", b"\n3 2 1 "), "cannot be read as a Matrix Market file"),
+        ("matrix.mtx.gz", lambda text: text.replace(b"\n3 2 ", b"\nthree 2 "), "cannot be read as a Matrix Market file"),
+        ("matrix.mtx.gz", lambda text: text.replace(b"\n3 2 ", b"\n3.5 2 "), "cannot be read as a Matrix Market file"),
+        (
+            "matrix.mtx.gz",
+            lambda text: text.replace(b"\n3 2 ", b"\n3 2 0.5\n3 2 ").replace(b" 563\n", b" 564\n"),
+            "so it looks",
+        ),
         ("matrix.mtx.gz", lambda _: b"", "does not begin like a Matrix Market file"),
         (
             "features.tsv.gz",
@@ -552,10 +572,18 @@ def test_text_matrix_that_is_wrong_is_refused(tmp_path, name, change, message):
 @pytest.mark.parametrize("name", ["matrix.mtx.gz", "features.tsv.gz", "barcodes.tsv.gz"])
 def test_gzip_bomb_is_refused(tmp_path, monkeypatch, name):
     outs = SmallSite().write_space_ranger(tmp_path, matrix="mtx")
-    monkeypatch.setattr(space_ranger_matrix, "MAX_BYTES", 1_000)
-    monkeypatch.setattr(space_ranger_matrix, "MAX_NAME_BYTES", 1_000)
+    monkeypatch.setattr(space_ranger_matrix, "MAX_NAME_BYTES", 1_000_000)
     rewrite_gzip(outs / MTX / name, lambda text: text + b"1\t1\t0\n" * 1_000_000)
-    with pytest.raises(BadInput, match=rf"{name} is larger than 1,000 bytes unpacked"):
+    message = "is larger than 1,000,000 bytes unpacked" if name != "matrix.mtx.gz" else "holds counts beyond the 563 in 12 x 49"
+    with pytest.raises(BadInput, match=rf"{name} {message}"):
+        read(tmp_path)
+
+
+def test_endless_header_is_refused(tmp_path, monkeypatch):
+    outs = SmallSite().write_space_ranger(tmp_path, matrix="mtx")
+    monkeypatch.setattr(tables, "MAX_LINE_BYTES", 1 << 20)
+    rewrite_gzip(outs / MTX / "matrix.mtx.gz", lambda text: text.replace(b"%metadata", b"%" * 2_000_000))
+    with pytest.raises(BadInput, match="or has endless lines: is it a table"):
         read(tmp_path)
 
 
@@ -568,7 +596,7 @@ def test_matrix_that_is_not_compressed_is_read(tmp_path):
 
 def test_paths_beyond_ascii_are_read(tmp_path):
     for matrix in ("h5", "mtx"):
-        folder = tmp_path / f"Gewebe µ – 組織 {matrix}"
+        folder = tmp_path / f"Gewebe µ 組織 {matrix}"
         SmallSite().write_space_ranger(folder, matrix=matrix, positions=PARQUET)
         assert len(read(folder)) == 49
 

@@ -5,19 +5,22 @@ Both hold features x barcodes; what is returned holds a row per barcode, like ev
 
 from __future__ import annotations
 
-import gzip
+import csv
+import io
+import itertools
 import re
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
 from c2lst_client.spots.damage import refused
-from c2lst_client.spots.tables import GZIP_MAGIC, MAX_BYTES, MAX_NONZERO, read_lines
+from c2lst_client.spots.tables import MAX_NONZERO, read_lines
 from c2lst_shared.errors import BadInput
 
 if TYPE_CHECKING:
@@ -30,10 +33,9 @@ H5_ROOT = "matrix"
 H5_FEATURES = ("features/id", "features/name", "features/feature_type")
 MAX_NAMES = 1 << 23  # barcodes or features of one file; bins of 2 um on a 6.5 mm square are 11 million, and refused
 MAX_NAME_BYTES = 1 << 28  # all names of one kind together
-MAX_HEADER_BYTES = 1 << 20  # of a Matrix Market file: its first line, its comments and its sizes
+MTX_BLOCK = 1 << 18  # lines of a Matrix Market file, parsed at a time
 NAME_BLOCK = 4096  # names read at a time
 AGAIN = "copy it again from Space Ranger's outs"
-MTX_REAL = b"%%MatrixMarket matrix coordinate real general\n"
 _MTX_BANNER = re.compile(r"%%MatrixMarket\s+matrix\s+coordinate\s+(integer|real)\s+general\s*", re.IGNORECASE)
 
 
@@ -70,7 +72,7 @@ def _read_h5(path: Path) -> Matrix:
             raise BadInput(f"{path} has no group {H5_ROOT!r}; give the {MATRIX_H5} that Space Ranger wrote.")
         group = file[H5_ROOT]
         barcodes = _names(group["barcodes"], path)
-        features = [_names(group[key], path) for key in H5_FEATURES]
+        ids, symbols, kinds = features = [_names(group[key], path) for key in H5_FEATURES]
         shape = tuple(int(side) for side in _vector(group["shape"], "iu", 2, path))
         _refuse_other_shape(shape, features, barcodes, path)
         data = _vector(group["data"], "iuf", MAX_NONZERO, path)
@@ -80,7 +82,7 @@ def _read_h5(path: Path) -> Matrix:
         counts = scipy.sparse.csr_matrix((data, indices, starts), shape=shape[::-1])
         counts.check_format(full_check=True)  # indices beyond the matrix would read foreign memory
         counts.sum_duplicates()
-    return Matrix(barcodes, *features, counts, path)
+    return Matrix(barcodes, ids, symbols, kinds, counts, path)
 
 
 def _names(dataset: h5py.Dataset, path: Path) -> list[str]:
@@ -119,13 +121,14 @@ def _read_folder(folder: Path) -> Matrix:
         for column, cell in zip(features, cells, strict=False):
             column.append(cell.strip())
     path = folder / MATRIX_MTX
-    _refuse_other_shape(_mtx_shape(path), features, barcodes, path)
-    return Matrix(barcodes, *features, _mtx_counts(path), path)
+    lines = read_lines(path)
+    *shape, nonzero = _mtx_sizes(lines, path)
+    _refuse_other_shape(tuple(shape), features, barcodes, path)
+    return Matrix(barcodes, *features, _mtx_counts(lines, (shape[0], shape[1]), nonzero, path), path)
 
 
-def _mtx_shape(path: Path) -> tuple[int, int]:
-    """Return the sizes in the header, and refuse one that the library would believe to our harm."""
-    lines = read_lines(path, MAX_HEADER_BYTES)
+def _mtx_sizes(lines: Iterator[str], path: Path) -> tuple[int, int, int]:
+    """Read the header: the numbers of features, barcodes and counts."""
     if not _MTX_BANNER.fullmatch(next(lines, "")):
         raise BadInput(f"{path} does not begin like a Matrix Market file of counts (coordinate, integer, general); {AGAIN}.")
     sizes = next((line for line in lines if not line.startswith("%")), "").split()
@@ -134,39 +137,42 @@ def _mtx_shape(path: Path) -> tuple[int, int]:
     features, barcodes, nonzero = map(int, sizes)
     if nonzero > min(MAX_NONZERO, features * barcodes):
         raise BadInput(f"{path} claims {nonzero:,} counts in {features:,} x {barcodes:,} places; give the matrix of one slide.")
-    return features, barcodes
+    return features, barcodes, nonzero
 
 
-def _mtx_counts(path: Path) -> scipy.sparse.csr_matrix:
-    from scipy.io import mmread
+def _mtx_counts(lines: Iterator[str], shape: tuple[int, int], nonzero: int, path: Path) -> scipy.sparse.csr_matrix:
+    """Return barcodes x features. scipy's own reader takes 1.5 for 1 in a file of integers, and damage crashes it."""
+    columns, rows = np.empty(nonzero, np.int32), np.empty(nonzero, np.int32)
+    values = np.empty(nonzero)
+    filled = 0
+    while block := list(itertools.islice(lines, MTX_BLOCK)):
+        places, counts = _mtx_entries(block, path)
+        end = filled + len(counts)
+        if end > nonzero or (places < 1).any() or (places > shape).any():
+            raise BadInput(f"{path} holds counts beyond the {nonzero:,} in {shape[0]} x {shape[1]} of its header; {AGAIN}.")
+        columns[filled:end], rows[filled:end], values[filled:end] = places[:, 0] - 1, places[:, 1] - 1, counts
+        filled = end
+    if filled < nonzero:
+        raise BadInput(f"{path} holds {filled:,} of the {nonzero:,} counts that its header announces; {AGAIN}.")
+    return scipy.sparse.csr_matrix((values, (rows, columns)), shape=shape[::-1])
 
-    with refused(path, "a Matrix Market file", AGAIN), path.open("rb") as plain:
-        packed = plain.read(2) == GZIP_MAGIC
-        plain.seek(0)
-        with gzip.GzipFile(fileobj=plain) if packed else plain as stream:
-            return scipy.sparse.csr_matrix(mmread(_Bounded(stream, path)).T)
 
+def _mtx_entries(block: list[str], path: Path) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return N x 2 feature and barcode, counted from one, and N counts."""
+    import pandas as pd
 
-class _Bounded:
-    """A Matrix Market file of counts that refuses to give more than `MAX_BYTES`: a gzip bomb ends here.
-
-    It calls its numbers real whatever the file says: in integer files scipy reads 1.5 as 1, without a word.
-    """
-
-    def __init__(self, stream: BinaryIO | gzip.GzipFile, path: Path) -> None:
-        stream.readline(MAX_HEADER_BYTES)
-        self._stream, self._path, self._left, self._banner = stream, path, MAX_BYTES, MTX_REAL
-
-    def read(self, size: int = -1) -> bytes:
-        """Return the next bytes."""
-        if self._banner:
-            banner, self._banner = self._banner, b""
-            return banner
-        chunk = self._stream.read(size)
-        self._left -= len(chunk)
-        if self._left < 0:
-            raise BadInput(f"{self._path} is larger than {MAX_BYTES:,} bytes unpacked; give the matrix of one slide.")
-        return chunk
+    with refused(path, "a Matrix Market file", AGAIN), warnings.catch_warnings():
+        warnings.simplefilter("error")  # pandas only warns of a fourth number in the first line
+        table = pd.read_csv(
+            io.StringIO("\n".join(block)),
+            sep=r"\s+",
+            header=None,
+            names=["feature", "barcode", "count"],
+            dtype={"feature": np.int64, "barcode": np.int64, "count": np.float64},
+            index_col=False,
+            quoting=csv.QUOTE_NONE,
+        )
+    return table[["feature", "barcode"]].to_numpy(), table["count"].to_numpy()
 
 
 def _refuse_other_shape(shape: tuple[int, ...], features: Sequence[Sequence[str]], barcodes: Sequence[str], path: Path) -> None:
