@@ -477,6 +477,17 @@ def test_h5_that_is_something_else_is_refused(tmp_path):
         read(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), [(H5, "a matrix of Space Ranger"), (f"spatial/{PARQUET}", "a Parquet table")], ids=["h5", "parquet"]
+)
+def test_binary_file_that_is_cut_short_is_refused(tmp_path, name, kind):
+    outs = SmallSite().write_space_ranger(tmp_path, positions=PARQUET)
+    content = (outs / name).read_bytes()
+    (outs / name).write_bytes(content[: len(content) // 2])
+    with pytest.raises(BadInput, match=rf"cannot be read as {kind} \(.*\); copy it again from Space Ranger's outs"):
+        read(tmp_path)
+
+
 def test_matrix_with_spots_for_features_is_refused(tmp_path):
     """Both the counts and the names are transposed, so that only the positions tell."""
     site = SmallSite()
