@@ -124,7 +124,8 @@ def _from_parquet(path: Path) -> tuple[list[str], npt.NDArray[np.bool_], Centres
         with parquet.ParquetFile(path, read_dictionary=[BARCODE]) as file:
             missing = [name for name in wanted if name not in file.schema_arrow.names]
             if missing:
-                raise BadInput(f"{path} has no column {missing[0]!r} but {', '.join(file.schema_arrow.names)}; {AGAIN}.")
+                present = ", ".join(map(repr, file.schema_arrow.names[:10]))
+                raise BadInput(f"{path} has no column {missing[0]!r} but {present}; {AGAIN}.")
             _refuse_many(file.metadata, path)
             table = file.read(columns=list(wanted))
         barcodes: list[str] = []
