@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import functools
 import gzip
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import scipy.sparse
 from PIL import Image
 from scipy import ndimage
 
@@ -95,7 +97,6 @@ class SmallSite:
         """Write an `.h5ad`; with `hires` it carries the slide in `uns`, and positions are in pixels 1 / hires times larger."""
         import anndata
         import pandas as pd
-        import scipy.sparse
 
         folder.mkdir(parents=True, exist_ok=True)
         data = anndata.AnnData(
@@ -114,6 +115,111 @@ class SmallSite:
         path = folder / f"{self.name}.h5ad"
         data.write_h5ad(path)
         return path
+
+    def write_space_ranger(
+        self,
+        folder: Path,
+        *,
+        matrix: str = "h5",
+        positions: str = "tissue_positions.csv",
+        header: bool = True,
+        hires: float = 0.5,
+        bin_um: int | None = None,
+        off_tissue: int = 0,
+        kinds: dict[str, str] | None = None,
+    ) -> Path:
+        """Write `folder/outs` as Space Ranger does and, beside it, the full-resolution image; return `outs`.
+
+        `matrix` is `h5` or `mtx`; `bin_um` writes Visium HD bins into `outs/binned_outputs`; the first `off_tissue` spots are
+        marked so; `kinds` are the types of features that are no genes.
+        """
+        self.write_image(folder)
+        outs = folder / "outs"
+        here = outs if bin_um is None else outs / "binned_outputs" / f"square_{bin_um:03d}um"
+        spatial = here / "spatial"
+        spatial.mkdir(parents=True, exist_ok=True)
+        features = [
+            (f"ENSG{number:011d}", gene, (kinds or {}).get(gene, "Gene Expression")) for number, gene in enumerate(self.genes)
+        ]
+        by_barcode = scipy.sparse.csr_matrix(self.counts)
+        if matrix == "h5":
+            write_10x_h5(here / "filtered_feature_bc_matrix.h5", by_barcode, features, self.barcodes)
+        else:
+            write_10x_mtx(here / "filtered_feature_bc_matrix", by_barcode, features, self.barcodes)
+        flags = [int(row >= off_tissue) for row in range(len(self.barcodes))]
+        write_10x_positions(spatial / positions, self.barcodes, flags, self.centres, header)
+        um_per_px = (bin_um or 100) / PITCH_PX
+        factors = {
+            "tissue_hires_scalef": hires,
+            "tissue_lowres_scalef": hires / 3,
+            "fiducial_diameter_fullres": 144 / um_per_px,
+        }
+        factors["spot_diameter_fullres"] = (bin_um or 65) / um_per_px
+        if bin_um is not None:
+            factors |= {"bin_size_um": float(bin_um), "microns_per_pixel": um_per_px}
+        (spatial / "scalefactors_json.json").write_text(json.dumps(factors))
+        width, height = (max(round(side * hires), 1) for side in self.pixels.shape[1::-1])
+        Image.fromarray(self.pixels).resize((width, height)).save(spatial / "tissue_hires_image.png", compress_level=1)
+        return outs
+
+
+def write_10x_h5(
+    path: Path, counts: scipy.sparse.csr_matrix, features: list[tuple[str, str, str]], barcodes: list[str]
+) -> None:
+    """`counts` is barcodes x features; the file says features x barcodes, compressed by column, which is the same."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        group = file.create_group("matrix")
+        group["barcodes"] = np.array([name.encode() for name in barcodes])
+        for name, type_ in (("data", np.int32), ("indices", np.int64), ("indptr", np.int64)):
+            values = getattr(counts, name)
+            whole = values.dtype.kind in "iu" or (values == np.rint(values)).all()
+            group.create_dataset(name, data=values.astype(type_) if whole else values, compression="gzip", compression_opts=1)
+        group["shape"] = np.array(counts.shape[::-1], np.int32)
+        for column, key in enumerate(("id", "name", "feature_type")):
+            group[f"features/{key}"] = np.array([feature[column].encode() for feature in features])
+        group["features/genome"] = np.array([b"GRCh38"] * len(features))
+        group["features/_all_tag_keys"] = np.array([b"genome"])
+
+
+def write_10x_mtx(
+    folder: Path, counts: scipy.sparse.csr_matrix, features: list[tuple[str, str, str]], barcodes: list[str]
+) -> None:
+    """The three text files; Space Ranger's own header, a comment with JSON included."""
+    folder.mkdir(parents=True, exist_ok=True)
+    entries = counts.tocoo()
+    head = '%%MatrixMarket matrix coordinate integer general\n%metadata_json: {"software_version": "spaceranger"}\n'
+    lines = [f"{counts.shape[1]} {counts.shape[0]} {entries.nnz}\n"]
+    lines += [
+        f"{feature + 1} {barcode + 1} {format_number(value)}\n"
+        for barcode, feature, value in zip(entries.row.tolist(), entries.col.tolist(), entries.data.tolist(), strict=True)
+    ]
+    (folder / "matrix.mtx.gz").write_bytes(gzip.compress((head + "".join(lines)).encode(), 1))
+    (folder / "features.tsv.gz").write_bytes(gzip.compress("".join("\t".join(row) + "\n" for row in features).encode(), 1))
+    (folder / "barcodes.tsv.gz").write_bytes(gzip.compress("".join(f"{name}\n" for name in barcodes).encode(), 1))
+
+
+def write_10x_positions(
+    path: Path, barcodes: list[str], in_tissue: list[int], centres: npt.NDArray[np.float64], header: bool
+) -> None:
+    """Rows before columns, so y before x."""
+    import pandas as pd
+
+    table = pd.DataFrame(
+        {
+            "barcode": barcodes,
+            "in_tissue": in_tissue,
+            "array_row": range(len(barcodes)),
+            "array_col": range(len(barcodes)),
+            "pxl_row_in_fullres": centres[:, 1],
+            "pxl_col_in_fullres": centres[:, 0],
+        }
+    )
+    if path.suffix == ".parquet":
+        table.to_parquet(path)
+    else:
+        table.to_csv(path, index=False, header=header)
 
 
 def format_number(value: float) -> str:

@@ -45,6 +45,7 @@ class Found:
     pitch_um: float | None  # distance of neighbouring spots on this kind of array
     um_per_px: float | None  # as the user says
     notes: list[str] = field(default_factory=list)
+    gene_ids: list[str] | None = None  # G, the database's ids of `genes`, where the format has both
 
 
 def checked(found: Found) -> SpotSet:

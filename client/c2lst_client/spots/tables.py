@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import csv
 import gzip
+import itertools
 import zlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,8 +57,13 @@ def read_lines(path: Path, max_bytes: int = MAX_BYTES) -> Iterator[str]:
         raise BadInput(f"{path} cannot be read ({error.strerror or error}).") from None
 
 
-def read_columns(path: Path, max_bytes: int = 1 << 28) -> dict[str, list[str]]:
-    """Read a small table with a header row.
+def read_columns(path: Path, max_bytes: int = 1 << 28, names: Sequence[str] = ()) -> dict[str, list[str]]:
+    """Read a small table.
+
+    Args:
+        path: the table.
+        max_bytes: of the table, unpacked.
+        names: the names of the columns, for a table without a header row.
 
     Returns:
         The cells of each column, as text.
@@ -66,24 +72,25 @@ def read_columns(path: Path, max_bytes: int = 1 << 28) -> dict[str, list[str]]:
         BadInput: as `read_lines`; no rows; rows of different length; a column name twice.
     """
     lines = read_lines(path, max_bytes)
-    header_line = next(lines, None)
-    if header_line is None:
-        raise BadInput(f"{path} is empty; it should be a table with a header row.")
-    separator = _separator(path, header_line)
-    header = _cells(header_line, separator)
+    first_line = next(lines, None)
+    if first_line is None:
+        raise BadInput(f"{path} is empty; it should be a table{'' if names else ' with a header row'}.")
+    separator = _separator(path, first_line)
+    header = list(names) or _cells(first_line, separator)
     if len(set(header)) < len(header):
         raise BadInput(f"{path} has a column name twice in its header ({', '.join(header[:10])}); rename one.")
-    rows = [_cells(line, separator) for line in lines]
+    rows = [_cells(line, separator) for line in (itertools.chain([first_line], lines) if names else lines)]
     if not rows:
         raise BadInput(f"{path} has a header but no rows; give the table of spots.")
-    for number, row in enumerate(rows, start=2):
+    for number, row in enumerate(rows, start=1 if names else 2):
         if len(row) != len(header):
-            raise BadInput(f"{path} has {len(row)} cells in row {number} and {len(header)} in its header; it may be cut short.")
+            expected = f"{len(header)} columns are expected" if names else f"{len(header)} in its header"
+            raise BadInput(f"{path} has {len(row)} cells in row {number} and {expected}; it may be cut short.")
     return {name: [row[column] for row in rows] for column, name in enumerate(header)}
 
 
-def numbers(path: Path, columns: dict[str, list[str]], name: str) -> npt.NDArray[np.float64]:
-    """Return the column `name` of a table read from `path` as finite numbers.
+def numbers(path: Path, columns: dict[str, list[str]], name: str, first_row: int = 2) -> npt.NDArray[np.float64]:
+    """Return the column `name` of a table read from `path` as finite numbers; `first_row` is for sentences: 1 without a header.
 
     Raises:
         BadInput: the column is missing, or a cell is not a finite number.
@@ -95,7 +102,7 @@ def numbers(path: Path, columns: dict[str, list[str]], name: str) -> npt.NDArray
         values[row] = _number(cell)
         if not np.isfinite(values[row]):
             raise BadInput(
-                f"{path} has {cell!r} in column {name!r}, row {row + 2}, where a number is needed; correct the cell."
+                f"{path} has {cell!r} in column {name!r}, row {row + first_row}, where a number is needed; correct the cell."
             )
     return values
 
