@@ -87,7 +87,7 @@ def test_ids_beside_the_names_say_the_species():
     assert note == "Genes: 5 mouse names."
 
 
-@given(st.lists(st.sampled_from(HUMAN_IDS + ["ENSG00000000001.7", "a", "B2"]), min_size=1, max_size=9), st.integers(0, 99))
+@given(st.lists(st.sampled_from([*HUMAN_IDS, "ENSG00000000001.7", "a", "B2"]), min_size=1, max_size=9), st.integers(0, 99))
 def test_no_count_is_lost_or_made(genes, seed):
     counts = np.random.default_rng(seed).integers(0, 9, (3, len(genes)))
     merged, unique, _ = merge_columns(scipy.sparse.csr_matrix(counts), genes)
