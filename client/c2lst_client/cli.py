@@ -130,15 +130,24 @@ def inspect(
     path: Annotated[Path, typer.Argument(help="Folder or file with spots.")],
     image: ImageOption = None,
     um_per_px: ScaleOption = None,
+    preview: Annotated[
+        Path | None, typer.Option(help="Write a picture there (.png): the slide with its spots, and twelve patches.")
+    ] = None,
+    patch_um: Annotated[float, typer.Option(min=1, max=10_000, help="Side of the picture's patches, in micrometres.")] = 200,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what is found at a path, without running or keeping anything."""
+    """Say what is found at a path (format, spots, genes, scale, doubts), without running or keeping anything."""
     import tempfile
 
     from c2lst_client.spots.read import read_spots
 
     with tempfile.TemporaryDirectory() as scratch:
-        _print_spots(read_spots(path, image, um_per_px, image_folder=Path(scratch)), as_json)
+        found = read_spots(path, image, um_per_px, image_folder=Path(scratch))
+        if preview is not None:
+            from c2lst_client.preview import write_preview
+
+            write_preview(found, preview, patch_um)
+        _print_spots(found, as_json, preview)
 
 
 @site_app.command("add")
@@ -359,9 +368,9 @@ def _journey(home: Path | None, site: str) -> Iterator[Journey]:
         yield Journey(settings, opened, progress=progress, stop=stop)
 
 
-def _print_spots(spots: SpotSet, as_json: bool) -> None:
+def _print_spots(spots: SpotSet, as_json: bool, preview: Path | None = None) -> None:
     if as_json:
-        found = {
+        found: dict[str, object] = {
             "source": spots.source,
             "spots": len(spots),
             "genes": len(spots.genes),
@@ -369,9 +378,13 @@ def _print_spots(spots: SpotSet, as_json: bool) -> None:
             "image": str(spots.slide.path),
             "notes": spots.notes,
         }
+        if preview is not None:
+            found["preview"] = str(preview)
         typer.echo(json.dumps(found, indent=1))
         return
     width, height = spots.slide.size
     typer.echo(f"{spots.source}: {len(spots)} spots, {len(spots.genes)} genes, image {width} x {height} px")
     for note in spots.notes:
         typer.echo(f"  {note}")
+    if preview is not None:
+        typer.echo(f"Preview: {preview}")

@@ -267,7 +267,7 @@ def test_genes_that_come_twice_are_summed(tmp_path):
     expected = SmallSite().counts[:, 0] + SmallSite().counts[:, 4]
     assert spots.counts[:, 0].toarray().ravel().tolist() == expected.tolist()
     assert len(spots.genes) == 11
-    assert "1 genes come more than once in S1.h5ad and were summed, such as Dense." in spots.notes
+    assert "Genes: 11 names; 1 name came more than once and was summed, such as Dense." in spots.notes
 
 
 def test_sparse_indices_beyond_the_matrix_are_refused(tmp_path):

@@ -167,3 +167,51 @@ def test_pitch_of_a_hexagonal_grid_is_the_distance_of_neighbours():
 def test_implausible_pitch_is_refused():
     with pytest.raises(BadInput, match=r"from the spot pitch \(0.01 px for 200 um\) is not between"):
         slide_scale(SmallSite().centres * 0.01 / 72, 200.0, None)
+
+
+def test_counts_that_are_all_zero_are_refused(tmp_path):
+    with pytest.raises(BadInput, match=r"counts.tsv holds no count above 0 for any of its 49 spots; give the raw counts"):
+        checked(found(tmp_path, counts=scipy.sparse.csr_matrix((49, 12))))
+
+
+def test_table_without_genes_is_refused(tmp_path):
+    with pytest.raises(BadInput, match=r"counts.tsv holds no genes; check that it is the right file"):
+        checked(found(tmp_path, counts=scipy.sparse.csr_matrix((49, 0)), genes=[]))
+
+
+def test_one_spot_is_too_few(tmp_path):
+    with pytest.raises(BadInput, match=r"counts.tsv gives 1 usable spot and 20 are needed; use a larger section"):
+        checked(found(tmp_path, spot_barcodes=SmallSite().barcodes[:1], centres=SmallSite().centres[:1]))
+
+
+def test_table_with_genes_in_its_rows_is_refused(tmp_path):
+    site = SmallSite(counts=np.tile(SmallSite().counts, 2), genes=[f"Pcp{number}" for number in range(24)])
+    turned = {"counts": scipy.sparse.csr_matrix(site.counts.T), "count_barcodes": site.genes, "genes": site.barcodes}
+    with pytest.raises(
+        BadInput, match=r"has genes in its rows \(such as 'Pcp0'\) and spots in its columns \(such as '2x2'\); transpose"
+    ):
+        checked(found(tmp_path, **turned))
+
+
+@pytest.mark.slow
+def test_fifty_thousand_spots_pass_in_seconds(tmp_path):
+    from time import monotonic
+
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    Image.fromarray(np.tile(SmallSite().pixels[60:540, 60:540], (4, 4, 1))).save(tmp_path / "large.png", compress_level=1)
+    places = np.stack(np.meshgrid(np.arange(224), np.arange(224)), axis=-1).reshape(-1, 2)[:50_000] * 8.5 + 4
+    names = [f"spot-{number}" for number in range(50_000)]
+    counts = scipy.sparse.random(50_000, 18_000, density=0.02, format="csr", random_state=rng)
+    counts.data = np.ceil(9 * counts.data)
+    genes = [f"Pcp{number % 17_900}" for number in range(18_000)]
+    large = {"counts": counts, "count_barcodes": names, "genes": genes, "spot_barcodes": names[::-1], "centres": places[::-1]}
+    prepared = found(tmp_path, **large, slide=Slide(tmp_path / "large.png"), pitch_um=16.0)
+    began = monotonic()
+    spots = checked(prepared)
+    took = monotonic() - began
+    print(f"{took:.1f} s")
+    assert len(spots) == 50_000
+    assert len(spots.genes) == 17_900
+    assert took < 20

@@ -67,7 +67,7 @@ def test_any_table_reads_back_as_written(table, data, layout, corner):
     with tempfile.TemporaryDirectory() as folder:
         site.write_legacy(Path(folder), layout, corner=corner)
         if len(with_counts) < 20:
-            with pytest.raises(BadInput, match="usable spots and 20 are needed"):
+            with pytest.raises(BadInput, match=r"usable spots? and 20 are needed|no count above 0"):
                 read_spots(Path(folder))
             return
         spots = read_spots(Path(folder), um_per_px=2.78)

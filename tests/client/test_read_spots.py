@@ -164,4 +164,5 @@ def test_breast_cancer_section_is_read_with_its_scale():
     assert (len(spots), len(spots.genes)) == (179, 15721)  # likewise
     assert spots.um_per_px == pytest.approx(0.69, abs=0.02)
     assert spots.centres[spots.barcodes.index("19x6")].tolist() == [5204.49, 1469.13]
-    assert "2 without counts are left out" in spots.notes[0]
+    assert spots.notes[0] == "Genes: 15,721 human symbols."
+    assert "2 without counts are left out" in spots.notes[1]

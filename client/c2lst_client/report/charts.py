@@ -57,7 +57,7 @@ def _svg(function: Draw, theme: Theme, width: float, height: float) -> str:
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
-    with mpl.rc_context(_style(theme)):
+    with mpl.rc_context(style(theme)):
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(figure)
         function(figure.add_subplot(), theme)
@@ -67,7 +67,8 @@ def _svg(function: Draw, theme: Theme, width: float, height: float) -> str:
     return buffer.getvalue().decode().replace("'DejaVu Sans'", _PAGE_FONT)
 
 
-def _style(theme: Theme) -> dict[str, object]:
+def style(theme: Theme) -> dict[str, object]:
+    """Return matplotlib's settings for a figure in `theme`."""
     return {
         "font.family": "DejaVu Sans",
         "font.size": FONT_PT,

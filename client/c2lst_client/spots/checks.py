@@ -14,6 +14,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
+from c2lst_client.spots.gene_names import look_transposed, merge_columns
+from c2lst_client.spots.placement import Centres as Centres
+from c2lst_client.spots.placement import refuse_off_tissue, refuse_outside
 from c2lst_client.spots.scale import slide_scale
 from c2lst_client.spots.spotset import SpotSet
 from c2lst_shared.errors import BadInput
@@ -22,11 +25,7 @@ from c2lst_shared.images.slide import Slide
 MIN_SPOTS = 20
 MIN_LIBRARY = 0.01  # of the slide's median total count; mob has spots with 3 and 7 counts among a median of 27,000
 MAX_COUNT = 2**31 - 1  # what an int32 holds; more is no count of molecules
-MIN_ON_TISSUE = 0.5  # fraction of the spots; fewer means that positions and image do not belong together
-MASK_PX = 1000  # the tissue mask is made on an image of about this width
 LOG_MAX = 30.0  # log-transformed counts stay below; used only to word the message
-
-Centres = npt.NDArray[np.float64]
 
 
 @dataclass
@@ -45,7 +44,7 @@ class Found:
     pitch_um: float | None  # distance of neighbouring spots on this kind of array
     um_per_px: float | None  # as the user says
     notes: list[str] = field(default_factory=list)
-    gene_ids: list[str] | None = None  # G, the database's ids of `genes`, where the format has both
+    gene_ids: list[str] | None = None  # G Ensembl ids, where the format gives them beside the names in `genes`
 
 
 def checked(found: Found) -> SpotSet:
@@ -57,20 +56,24 @@ def checked(found: Found) -> SpotSet:
     from c2lst_shared.images.tissue import check_h_and_e
 
     notes = list(found.notes)
+    _refuse_transposed(found)
     unique_names(found.count_barcodes, "spot", found.counts_from)
     unique_names(found.spot_barcodes, "spot", found.spots_from)
     counts = whole_counts(found.counts, found.count_barcodes, found.genes, found.counts_from)
-    counts, genes = merged_genes(counts, found.genes, found.counts_from, notes)
+    counts, genes = merged_genes(counts, found.genes, found.counts_from, notes, found.gene_ids)
     rows, places = _joined(found, notes)
+    if not counts[rows].nnz:
+        raise BadInput(f"{found.counts_from} holds no count above 0 for any of its {len(rows)} spots; give the raw counts.")
     rows, places = _with_counts(counts, rows, places, notes)
     if len(rows) < MIN_SPOTS:
-        raise BadInput(f"{found.counts_from} gives {len(rows)} usable spots and {MIN_SPOTS} are needed; use a larger section.")
+        usable = "1 usable spot" if len(rows) == 1 else f"{len(rows)} usable spots"
+        raise BadInput(f"{found.counts_from} gives {usable} and {MIN_SPOTS} are needed; use a larger section.")
     barcodes = [found.count_barcodes[row] for row in rows]
     centres = found.centres[places]
     _refuse_coincident(centres, barcodes, found.spots_from)
     refuse_outside(centres, barcodes, found.slide)
     check_h_and_e(found.slide)
-    _refuse_off_tissue(centres, found.slide)
+    refuse_off_tissue(centres, found.slide, notes)
     um_per_px, scale_note = slide_scale(centres, found.pitch_um, found.um_per_px)
     notes.append(scale_note)
     return SpotSet(barcodes, genes, counts[rows], centres, found.slide, um_per_px, found.source, notes)
@@ -128,51 +131,33 @@ def whole_counts(
 
 
 def merged_genes(
-    counts: scipy.sparse.csr_matrix, genes: Sequence[str], where: str, notes: list[str]
+    counts: scipy.sparse.csr_matrix,
+    genes: Sequence[str],
+    where: str,
+    notes: list[str],
+    gene_ids: Sequence[str] | None = None,
 ) -> tuple[scipy.sparse.csr_matrix, list[str]]:
-    """Sum the columns of genes that come more than once, in the order of first appearance, and note it.
+    """Make one column for each gene, and note what the genes are and what was summed; see `gene_names.merge_columns`.
 
     Raises:
-        BadInput: a gene without a name, or no genes.
+        BadInput: a gene without a name, no genes, or a sum too large for a count.
     """
-    unique = list(dict.fromkeys(genes))
-    if "" in unique or not unique:
+    if "" in genes or not genes:
         unique_names(list(genes), "gene", where)
+    merged, unique, note = merge_columns(counts, genes, gene_ids)
+    if note:
+        notes.append(note)
     if len(unique) == len(genes):
-        return counts, unique
-    target = {gene: column for column, gene in enumerate(unique)}
-    pairs = (np.ones(len(genes), np.int64), (np.arange(len(genes)), [target[gene] for gene in genes]))
-    summed = scipy.sparse.csr_matrix(counts @ scipy.sparse.csr_matrix(pairs, shape=(len(genes), len(unique))))
-    twice = [gene for gene, times in Counter(genes).items() if times > 1]
-    notes.append(f"{len(twice)} genes come more than once in {where} and were summed, such as {twice[0]}.")
-    row_names = [f"row {row + 1}" for row in range(summed.shape[0])]
-    return whole_counts(summed, row_names, unique, where), unique
+        return merged, unique
+    return whole_counts(merged, [f"row {row + 1}" for row in range(merged.shape[0])], unique, where), unique
 
 
-def refuse_outside(centres: Centres, barcodes: Sequence[str], slide: Slide) -> None:
-    """Refuse spots whose centre is not on the image, with the probable cause.
-
-    Raises:
-        BadInput: saying how many, one example, and what probably happened.
-    """
-    size = np.array(slide.size)
-    outside = ((centres < 0) | (centres >= size)).any(axis=1)
-    if not outside.any():
-        return
-    example = int(np.argmax(outside))
-    swapped = centres[:, ::-1]
-    if ((swapped >= 0) & (swapped < size)).all():
-        cause = "x and y seem to be swapped: exchange the two columns."
-    elif (centres < 0).any():
-        cause = "some positions are negative: give positions in pixels from the image's upper left corner."
-    else:
-        factor = float((centres / size).max())
-        cause = f"the image seems to be a smaller copy (at least {factor:.1f} x): give the image that the positions belong to."
-    x, y = centres[example]
-    raise BadInput(
-        f"{int(outside.sum())} of {len(centres)} spots lie outside {slide.path.name} ({size[0]} x {size[1]} px), such as "
-        f"{barcodes[example]!r} at ({x:.1f}, {y:.1f}); {cause}"
-    )
+def _refuse_transposed(found: Found) -> None:
+    if look_transposed(found.count_barcodes, found.genes):
+        raise BadInput(
+            f"{found.counts_from} has genes in its rows (such as {found.count_barcodes[0]!r}) and spots in its columns "
+            f"(such as {found.genes[0]!r}); transpose it to one row per spot."
+        )
 
 
 def _joined(found: Found, notes: list[str]) -> tuple[list[int], list[int]]:
@@ -215,18 +200,3 @@ def _refuse_coincident(centres: Centres, barcodes: Sequence[str], where: str) ->
         x, y = centres[first[int(times.argmax())]]
         same = [barcode for barcode, centre in zip(barcodes, centres, strict=True) if tuple(centre) == (x, y)]
         raise BadInput(f"{where} has {same[0]!r} and {same[1]!r} at one place ({x:g}, {y:g}); correct their positions.")
-
-
-def _refuse_off_tissue(centres: Centres, slide: Slide) -> None:
-    from c2lst_shared.images.tissue import reduced, tissue_mask
-
-    factor = max(slide.size[0] // MASK_PX, 1)
-    mask = tissue_mask(reduced(slide.pixels, factor))
-    columns = np.minimum(centres[:, 0] // factor, mask.shape[1] - 1).astype(int)
-    rows = np.minimum(centres[:, 1] // factor, mask.shape[0] - 1).astype(int)
-    on_tissue = float(mask[rows, columns].mean())
-    if on_tissue < MIN_ON_TISSUE:
-        raise BadInput(
-            f"Only {on_tissue:.0%} of the spots lie on tissue in {slide.path.name}; the positions seem to belong to another "
-            "image, or their axes are swapped or mirrored: give the image that the positions were made on."
-        )

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import scipy.sparse
 from pydantic import Field, model_validator
 
+from c2lst_client.spots.gene_names import mismatch
 from c2lst_client.spots.records import Record
 from c2lst_client.spots.spotset import Spots
 from c2lst_shared.errors import BadInput
@@ -47,10 +48,12 @@ class Panel(Record):
             genes: the names of the columns of `counts`.
 
         Raises:
-            BadInput: genes of the panel are not among `genes`.
+            BadInput: genes of the panel are not among `genes`; the sentence says so when species or kind of name differ.
         """
         column_of = {gene: column for column, gene in enumerate(genes)}
         missing = [gene for gene in self.genes if gene not in column_of]
+        if missing and (unlike := mismatch(self.genes, genes)):
+            raise BadInput(f"The panel has {unlike}; use counts with the panel's kind of gene names, or make a new panel.")
         if missing:
             raise BadInput(
                 f"{len(missing)} of the panel's {len(self.genes)} genes are missing from the counts, "
@@ -71,8 +74,10 @@ def fit_panel(spots: Spots, train_index: Sequence[int] | npt.NDArray[np.intp], g
         genes: how many genes the panel gets; fewer if fewer vary among the training spots.
 
     Raises:
-        BadInput: no gene varies among the training spots.
+        BadInput: no gene is asked for, or none varies among the training spots.
     """
+    if genes < 1:
+        raise BadInput(f"A panel of {genes} genes is empty; ask for at least 1, usually 250.")
     counts = scipy.sparse.csr_matrix(spots.counts)[np.asarray(train_index, dtype=np.intp)]
     libraries = library_sizes(counts)
     target_sum = float(np.median(libraries)) if libraries.any() else 0.0
