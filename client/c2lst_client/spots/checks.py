@@ -17,7 +17,7 @@ import scipy.sparse
 from c2lst_client.spots.scale import slide_scale
 from c2lst_client.spots.spotset import SpotSet
 from c2lst_shared.errors import BadInput
-from c2lst_shared.images.slide import Slide
+from c2lst_shared.images.slide import Picture
 
 MIN_SPOTS = 20
 MIN_LIBRARY = 0.01  # of the slide's median total count; mob has spots with 3 and 7 counts among a median of 27,000
@@ -38,7 +38,7 @@ class Found:
     genes: list[str]  # G
     spot_barcodes: list[str]  # P
     centres: Centres  # P x 2: x, y in pixels of `slide`
-    slide: Slide
+    slide: Picture
     source: str  # the format, in words
     counts_from: str  # what the count table is called, for sentences
     spots_from: str  # what the position table is called
@@ -148,7 +148,7 @@ def merged_genes(
     return whole_counts(summed, row_names, unique, where), unique
 
 
-def refuse_outside(centres: Centres, barcodes: Sequence[str], slide: Slide) -> None:
+def refuse_outside(centres: Centres, barcodes: Sequence[str], slide: Picture) -> None:
     """Refuse spots whose centre is not on the image, with the probable cause.
 
     Raises:
@@ -216,11 +216,11 @@ def _refuse_coincident(centres: Centres, barcodes: Sequence[str], where: str) ->
         raise BadInput(f"{where} has {same[0]!r} and {same[1]!r} at one place ({x:g}, {y:g}); correct their positions.")
 
 
-def _refuse_off_tissue(centres: Centres, slide: Slide) -> None:
-    from c2lst_shared.images.tissue import reduced, tissue_mask
+def _refuse_off_tissue(centres: Centres, slide: Picture) -> None:
+    from c2lst_shared.images.tissue import small_copy, tissue_mask
 
-    factor = max(slide.size[0] // MASK_PX, 1)
-    mask = tissue_mask(reduced(slide.pixels, factor))
+    overview, factor = small_copy(slide, slide.size[0], MASK_PX)
+    mask = tissue_mask(overview)
     columns = np.minimum(centres[:, 0] // factor, mask.shape[1] - 1).astype(int)
     rows = np.minimum(centres[:, 1] // factor, mask.shape[0] - 1).astype(int)
     on_tissue = float(mask[rows, columns].mean())
