@@ -63,7 +63,7 @@ class PlainImage:
     def _open(self) -> Image.Image:
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                warnings.simplefilter("ignore")  # of damage and of size, which are judged below
                 image = Image.open(self._path)
         except (UnidentifiedImageError, *DAMAGE):
             raise BadInput(

@@ -10,6 +10,7 @@ from PIL import Image
 
 from c2lst_shared.images.pixels import Pixels, rows_at_once
 
+FINE = 4.0  # so many times finer than an overview a level must be, unless a whole number: blocks cut through pixels else
 NO_RESAMPLING = 0.02  # a side that differs by less is cropped: resizing by so little only blurs
 
 
@@ -56,9 +57,10 @@ def shrunk(regions: Regions, factor: int) -> Pixels:
     width, height = regions.sizes[0]
     if factor <= 1:
         return regions.read(0, 0, 0, width, height)
-    level, of_level = _level_for(regions, factor)
+    steps = [factor / downsample((width, height), size) for size in regions.sizes]
+    level = max(index for index, step in enumerate(steps) if index == 0 or step >= FINE or (step >= 1 and step.is_integer()))
     if level > 0:
-        return _resized(regions, level, factor / of_level, (-(-width // factor), -(-height // factor)))
+        return _resized(regions, level, steps[level], (-(-width // factor), -(-height // factor)))
     step = rows_at_once(factor)
     bands = (regions.read(0, 0, top, width, min(step, height - top)) for top in range(0, height, step))
     return np.concatenate([np.asarray(Image.fromarray(band).reduce(factor)) for band in bands])

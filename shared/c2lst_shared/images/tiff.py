@@ -39,6 +39,7 @@ UNCOMPRESSED = 1
 COMPRESSIONS = (UNCOMPRESSED, 5, 7, 8, 32773, 32946, 34925, 50000, 50001)  # LZW, JPEG, deflate, PackBits, LZMA, Zstd, WebP
 REDUCED = 1  # the bit of NewSubfileType that marks a smaller copy of another page
 SCANNERS = ("svs", "ndpi", "scn", "bif", "philips", "vista")  # formats of scanners, as tifffile calls them
+CUT_SHORT = ("invalid value offset", "corrupted tag list")  # tifffile's words when tags lie beyond the end
 MANY_PAGES = "IQ"  # tifffile's axes of pages that are not told apart: the first is the slide
 
 
@@ -72,26 +73,38 @@ def of_scanner(path: Path) -> bool:
 
 
 def needs_regions(path: Path) -> bool:
-    """Say whether a TIFF should be read by region: all but small ones in one piece, and what tifffile cannot open."""
-    try:
-        with _opened(path) as file:
-            series = file.series[0]
-            page = series.keyframe
-            in_one_piece = page.axes in ("YX", "YXS") and series.axes[-len(page.axes) :] == page.axes
-            in_one_piece &= set(series.axes) <= set("YXS" + MANY_PAGES)
-            levels = len(list(_pages_of_levels(file, series)))
-            return not in_one_piece or page.is_tiled or levels > 1 or page.imagewidth * page.imagelength > MAX_PIXELS
-    except BadInput:
+    """Say whether a TIFF should be read by region: all but small ones in one piece.
+
+    Raises:
+        BadInput: it is damaged, or holds several pictures.
+    """
+    with _opened(path) as file:
+        series = file.series[0]
+        page = series.keyframe
+        in_one_piece = page.axes in ("YX", "YXS") and set(series.axes) <= set("YXS" + MANY_PAGES)
+        levels = len(list(_pages_of_levels(file, series)))
+        return not in_one_piece or page.is_tiled or levels > 1 or page.imagewidth * page.imagelength > MAX_PIXELS
+
+
+class _Complaints(logging.Filter):
+    """Takes what tifffile logs of a file, so that nothing is printed: our own sentence says what is wrong."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard: list[str] = []
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        self.heard.append(record.getMessage())
         return False
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
-    """Open the file, and translate whatever tifffile raises on a damaged one."""
+    """Open the file, and translate whatever tifffile raises on a damaged one, or passes over."""
     import tifffile
 
-    said = logging.getLogger("tifffile")
-    quiet, said.disabled = said.disabled, True  # our own sentence says what is wrong
+    complaints, logger = _Complaints(), logging.getLogger("tifffile")
+    logger.addFilter(complaints)
     try:
         with tifffile.TiffFile(path) as file:
             yield file
@@ -101,7 +114,9 @@ def _opened(path: Path) -> Iterator[tifffile.TiffFile]:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise damaged(path, reason) from None
     finally:
-        said.disabled = quiet
+        logger.removeFilter(complaints)
+    if any(sign in complaint for complaint in complaints.heard for sign in CUT_SHORT):
+        raise damaged(path, "it ends before its last tags")
 
 
 def _is_trestle(file: tifffile.TiffFile) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -102,7 +103,9 @@ class Segments:
             with self._path.open("rb") as file:  # opened each time: a slide holds no file open, and may cross a fork
                 file.seek(offset)
                 coded = file.read(count)
-            image = Image.open(io.BytesIO(_as_file(level, level.segment_size(index), coded)), formats=("TIFF",))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of strange tags: what matters is whether it can be decoded
+                image = Image.open(io.BytesIO(_as_file(level, level.segment_size(index), coded)), formats=("TIFF",))
             if image.mode not in MODES:
                 raise not_eight_bits(self._path, f"mode {image.mode}")
             image.load()
