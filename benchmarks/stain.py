@@ -57,7 +57,7 @@ def with_ours(*, cutting: bool) -> paired.Prepare:
 
         def work() -> int:
             pixels = cut(slide, centres) if cutting else ready
-            normalise(pixels, fit_slide(slide.pixels, given.method), reference)
+            normalise(pixels, fit_slide(slide, given.method), reference)
             return len(pixels)
 
         return work

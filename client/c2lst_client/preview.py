@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from c2lst_client.report.charts import printable, style
 from c2lst_client.report.theme import Theme, themes
-from c2lst_client.spots.placement import overview
 from c2lst_client.spots.scale import pitch_px
 from c2lst_client.spots.spotset import SpotSet
 from c2lst_shared import atomic
@@ -99,7 +98,7 @@ def _draw_slide(axes: Axes, spots: SpotSet, chosen: npt.NDArray[np.intp], patch_
     from matplotlib.collections import EllipseCollection
     from matplotlib.patches import Rectangle
 
-    pixels, _ = overview(spots.slide, OVERVIEW_PX)
+    pixels, _ = spots.slide.overview(OVERVIEW_PX)
     width, height = spots.slide.size
     axes.imshow(pixels, extent=(0, width, height, 0), interpolation="antialiased")
     size = np.full(len(spots), SPOT_OF_PITCH * pitch_px(spots.centres))

@@ -170,7 +170,7 @@ def test_panel_and_split_are_the_same_from_read_and_from_prepared_spots(spots, t
 @pytest.mark.slow
 def test_expression_of_a_real_section_follows_its_nuclei(tmp_path):
     spots = read_spots(DATA / "mob" / "site")
-    reference = reference_from(fit_slide(spots.slide.pixels))
+    reference = reference_from(fit_slide(spots.slide))
     result = prepared(spots, tmp_path, stain=reference)
     patches = result.patches(range(len(result)))
     nuclear = (patches[..., 0] < 110).mean(axis=(1, 2))

@@ -73,14 +73,14 @@ def test_file_cut_short_is_refused(tmp_path: Path, suffix: str, kept: float) -> 
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * kept)])
     with pytest.raises(BadInput, match=r"cannot be decoded|is not an image that can be read"):
-        _ = Slide(path).pixels
+        _ = Slide(path).shrunk(1)
 
 
 def test_transparent_part_becomes_white(tmp_path: Path) -> None:
     layered = np.zeros((10, 10, 4), np.uint8)
     layered[:5] = (200, 100, 150, 255)
     Image.fromarray(layered).save(tmp_path / "layered.png")
-    pixels = Slide(tmp_path / "layered.png").pixels
+    pixels = Slide(tmp_path / "layered.png").shrunk(1)
     assert pixels[0, 0].tolist() == [200, 100, 150]
     assert pixels[9, 9].tolist() == [255, 255, 255]
 
@@ -88,7 +88,7 @@ def test_transparent_part_becomes_white(tmp_path: Path) -> None:
 def test_sixteen_bit_image_is_refused_rather_than_clipped(tmp_path: Path) -> None:
     Image.fromarray(np.full((8, 8), 40_000, np.uint16)).save(tmp_path / "deep.tif")
     with pytest.raises(BadInput, match="8 bits per channel"):
-        _ = Slide(tmp_path / "deep.tif").pixels
+        _ = Slide(tmp_path / "deep.tif").shrunk(1)
 
 
 def test_oversized_image_is_refused_before_it_is_decoded(tmp_path: Path) -> None:

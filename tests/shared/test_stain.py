@@ -156,7 +156,7 @@ def test_sections_of_one_organ_do_not_drift_apart() -> None:
         slide = Slide(path)
         centres = tile_positions(slide, 2.75, 176.0, 0.0, 0.9)[::4]
         tiles = np.stack([slide.read_square(float(x), float(y), 64, 64) for x, y in centres])
-        fitted = fit_slide(slide.pixels)
+        fitted = fit_slide(slide)
         reference = reference or reference_from(fitted)
         raw.append(tiles)
         normalised.append(normalise(tiles, fitted, reference))

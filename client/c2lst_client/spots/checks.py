@@ -20,7 +20,7 @@ from c2lst_client.spots.placement import refuse_off_tissue, refuse_outside
 from c2lst_client.spots.scale import slide_scale
 from c2lst_client.spots.spotset import SpotSet
 from c2lst_shared.errors import BadInput
-from c2lst_shared.images.slide import Slide
+from c2lst_shared.images.slide import Picture
 
 MIN_SPOTS = 20
 MIN_LIBRARY = 0.01  # of the slide's median total count; mob has spots with 3 and 7 counts among a median of 27,000
@@ -37,7 +37,7 @@ class Found:
     genes: list[str]  # G
     spot_barcodes: list[str]  # P
     centres: Centres  # P x 2: x, y in pixels of `slide`
-    slide: Slide
+    slide: Picture
     source: str  # the format, in words
     counts_from: str  # what the count table is called, for sentences
     spots_from: str  # what the position table is called

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from c2lst_shared.errors import BadInput
-from c2lst_shared.images.slide import Slide
+from c2lst_shared.images.slide import Picture
 
 Centres = npt.NDArray[np.float64]  # S x 2: x, y in pixels of the slide
 
@@ -46,11 +46,11 @@ class Tissue:
     factor: float  # pixels of the slide per pixel of the mask
 
     @classmethod
-    def of(cls, slide: Slide, longest: int) -> Tissue:
+    def of(cls, slide: Picture, longest: int) -> Tissue:
         """Look for tissue on a slide reduced to about `longest` pixels."""
         from c2lst_shared.images.tissue import tissue_mask
 
-        pixels, factor = overview(slide, longest)
+        pixels, factor = slide.overview(longest)
         return cls(tissue_mask(pixels), factor)
 
     def share(self, centres: Centres) -> float:
@@ -72,15 +72,7 @@ class Tissue:
         return float(np.isfinite(distances).mean())
 
 
-def overview(slide: Slide, longest: int) -> tuple[npt.NDArray[np.uint8], float]:
-    """Return the whole slide with its longer side at most `longest` pixels, and how many of its pixels one of these is."""
-    from c2lst_shared.images.tissue import reduced
-
-    factor = max(-(-max(slide.size) // longest), 1)
-    return reduced(slide.pixels, factor), float(factor)
-
-
-def refuse_outside(centres: Centres, barcodes: Sequence[str], slide: Slide) -> None:
+def refuse_outside(centres: Centres, barcodes: Sequence[str], slide: Picture) -> None:
     """Refuse spots whose centre is not on the image, with the probable cause.
 
     Raises:
@@ -98,7 +90,7 @@ def refuse_outside(centres: Centres, barcodes: Sequence[str], slide: Slide) -> N
     )
 
 
-def refuse_off_tissue(centres: Centres, slide: Slide, notes: list[str]) -> None:
+def refuse_off_tissue(centres: Centres, slide: Picture, notes: list[str]) -> None:
     """Refuse spots that mostly lie beside the tissue; note it when another way round would fit much better.
 
     Raises:
@@ -132,7 +124,7 @@ def refuse_off_tissue(centres: Centres, slide: Slide, notes: list[str]) -> None:
     )
 
 
-def fitting_scale(centres: Centres, slide: Slide) -> float | None:
+def fitting_scale(centres: Centres, slide: Picture) -> float | None:
     """Return the number that positions must be multiplied with to lie all over the tissue; None when there is none.
 
     It is about right when the spots cover the tissue, and cannot be told when they cover a small part of it.
@@ -154,7 +146,7 @@ def fitting_scale(centres: Centres, slide: Slide) -> float | None:
     return best if fits and abs(best - 1) > 0.1 else None  # 1 is what was read
 
 
-def _why_outside(centres: Centres, slide: Slide) -> str:
+def _why_outside(centres: Centres, slide: Picture) -> str:
     size = np.array(slide.size)
     swapped = centres[:, ::-1]
     if ((swapped >= 0) & (swapped < size)).all():

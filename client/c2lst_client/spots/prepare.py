@@ -144,7 +144,7 @@ def _write_patches(
     from c2lst_shared.images.stain import fit_slide, normalise
 
     progress.start("Stain-normalising patches", len(writer), done=writer.done)
-    slide_stain = fit_slide(spots.slide.pixels, stain.method)
+    slide_stain = fit_slide(spots.slide, stain.method)
     while writer.done < len(writer):
         batch = range(writer.done, min(writer.done + BATCH, len(writer)))
         patches = np.stack([spots.patch(index, backbone.patch_um, backbone.image_px) for index in batch])

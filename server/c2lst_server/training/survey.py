@@ -132,7 +132,7 @@ def _survey_one(path: Path, digest: str, settings: CorpusSettings) -> Surveyed:
 
 def _fit(slide: Slide, settings: CorpusSettings) -> SlideStain:
     try:
-        return fit_slide(slide.pixels, settings.stain_method, seed=settings.seed)
+        return fit_slide(slide, settings.stain_method, seed=settings.seed)
     except BadInput as error:
         raise BadInput(f"{slide.path}: {error}") from None
 

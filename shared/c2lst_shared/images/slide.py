@@ -2,121 +2,109 @@
 
 from __future__ import annotations
 
-import re
-import struct
-import warnings
-import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-
-import numpy as np
-import numpy.typing as npt
-from PIL import Image, UnidentifiedImageError
+from typing import Protocol
 
 from c2lst_shared.errors import BadInput
+from c2lst_shared.images import regions
+from c2lst_shared.images.pixels import Pixels, plausible
+from c2lst_shared.images.plain import PlainImage
+from c2lst_shared.images.tiff import MAGIC, RegionTiff, needs_regions, of_scanner
+from c2lst_shared.images.whole_slide import SUFFIXES, WholeSlide, recognised
 
-MAX_PIXELS = 250_000_000  # a plain image is decoded whole: 250 megapixels are 0.75 GB
-Image.MAX_IMAGE_PIXELS = MAX_PIXELS  # Pillow's default refuses anything above 179 megapixels
-STRIP_ROWS = 1024  # converted to RGB at a time
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff")
-# Pillow's decoders raise these on damaged files; SyntaxError is a broken PNG chunk.
-DAMAGE = (OSError, SyntaxError, ValueError, TypeError, LookupError, EOFError, OverflowError, struct.error, zlib.error)
-MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "CMYK", "YCbCr", "LAB", "HSV")  # Pillow's, 8 bits per channel
-PLAUSIBLE_UM_PER_PX = (0.05, 20.0)  # outside are the 72 dpi and the like that editors write without meaning
-_DESCRIPTION, _X_RESOLUTION, _RESOLUTION_UNIT = 270, 282, 296  # TIFF tags
-_UNIT_UM = {2: 25_400.0, 3: 10_000.0}  # inch, centimetre
-# Micrometres are OME's default unit; the sign for micro comes in many encodings, none of them a letter of ASCII but u.
-_OME_SCALE = re.compile(r'PhysicalSizeX="([0-9.eE+-]+)"(?![^>]*PhysicalSizeXUnit="(?!(?:u|[^a-zA-Z"]+)m"))')
+PLAIN_MAGIC = (b"\x89PNG", b"\xff\xd8\xff")
+INDEX_IS_A_JPEG = ".mrxs"  # a picture of the slide, with the slide itself in a folder of the same name
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", *SUFFIXES)
+
+
+class Picture(Protocol):
+    """An image of a slide, wherever it is stored; none of its methods needs the whole of it in memory."""
+
+    @property
+    def path(self) -> Path:
+        """The file or folder that it comes from, for sentences."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+
+    @property
+    def um_per_px(self) -> float | None:
+        """Micrometres per pixel as the file says; None when it does not, or says something implausible."""
+
+    def overview(self, longest: int) -> tuple[Pixels, float]:
+        """Return the whole picture with its longer side at most about `longest` pixels, and how many times it was shrunk."""
+
+    def read_square(self, x: float, y: float, side: float, out_px: int) -> Pixels:
+        """Return the square of `side` pixels centred on (`x`, `y`), `out_px` x `out_px` x 3; edges repeat outside.
+
+        A side within 2 % of `out_px` is cropped at `out_px`, without resampling.
+        """
 
 
 @dataclass(frozen=True)
 class Slide:
-    """An image file; pixels are decoded at the first read and kept while the object lives."""
+    """The `Picture` of an image file: JPEG, PNG, TIFF of any layout, or a whole-slide format of a scanner.
+
+    How it is read depends on what the file holds, not on its name alone. JPEG, PNG and small TIFF are decoded at the first
+    read and kept while the object lives; everything else is read by region.
+    """
 
     path: Path
 
-    @cached_property
+    @property
     def size(self) -> tuple[int, int]:
         """Width and height in pixels.
 
         Raises:
-            BadInput: the file is missing, is no image, or is larger than `MAX_PIXELS`.
+            BadInput: the file is missing, is no image, or is too large for its format.
         """
-        with self._open() as image:
-            return image.size
-
-    @cached_property
-    def pixels(self) -> npt.NDArray[np.uint8]:
-        """The whole image, height x width x 3 (RGB)."""
-        with self._open() as image:
-            width, height = image.size
-            pixels = np.empty((height, width, 3), np.uint8)
-            try:
-                for top in range(0, height, STRIP_ROWS):  # converted whole, a slide would be in memory four times
-                    strip = image.crop((0, top, width, min(top + STRIP_ROWS, height)))
-                    pixels[top : top + STRIP_ROWS] = np.asarray(_rgb(strip))
-            except DAMAGE as error:
-                raise BadInput(f"{self.path} cannot be decoded ({error}); it may be cut short: copy it again.") from None
-        return pixels
+        return self._regions.sizes[0]
 
     @cached_property
     def um_per_px(self) -> float | None:
-        """Micrometres per pixel as the file's TIFF or OME-TIFF tags give them; None when they are missing or implausible."""
-        with self._open() as image:
-            scale = _tiff_scale(image)
-        return scale if scale is not None and PLAUSIBLE_UM_PER_PX[0] <= scale <= PLAUSIBLE_UM_PER_PX[1] else None
+        """Micrometres per pixel from TIFF, OME or openslide's tags; None when they are missing or implausible."""
+        return plausible(self._regions.um_per_px)
 
-    def read_square(self, x: float, y: float, side: float, out_px: int) -> npt.NDArray[np.uint8]:
+    def overview(self, longest: int) -> tuple[Pixels, float]:
+        """Return the whole picture with its longer side at most `longest` pixels, and how many times it was shrunk.
+
+        Raises:
+            BadInput: the file is no image, or is damaged.
+        """
+        return regions.overview(self._regions, longest)
+
+    def shrunk(self, factor: int) -> Pixels:
+        """Return the whole picture shrunk by the whole number `factor`, each pixel the mean of its block.
+
+        A pyramid's own smaller copies are used where there are any; their means are nearly those.
+        """
+        return regions.shrunk(self._regions, factor)
+
+    def read_square(self, x: float, y: float, side: float, out_px: int) -> Pixels:
         """Return the square of `side` pixels centred on (`x`, `y`), resized to `out_px`; edges repeat outside the slide.
 
         A side within 2 % of `out_px` is cropped at `out_px`, without resampling: resizing by so little only blurs.
         """
-        crop = out_px if abs(side - out_px) <= 0.02 * out_px else max(round(side), 1)
-        left, top = round(x - crop / 2), round(y - crop / 2)
-        width, height = self.size
-        columns = np.clip(np.arange(left, left + crop), 0, width - 1)
-        rows = np.clip(np.arange(top, top + crop), 0, height - 1)
-        square = self.pixels[np.ix_(rows, columns)]
-        if crop == out_px:
-            return square
-        # Lanczos with Pillow's support scaling is an antialiasing filter when shrinking.
-        return np.asarray(Image.fromarray(square).resize((out_px, out_px), Image.Resampling.LANCZOS))
+        return regions.read_square(self._regions, x, y, side, out_px)
 
-    def _open(self) -> Image.Image:
+    @cached_property
+    def _regions(self) -> regions.Regions:
         if not self.path.is_file():
             raise BadInput(f"There is no image {self.path}.")
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-                image = Image.open(self.path)
-        except (UnidentifiedImageError, *DAMAGE):
-            raise BadInput(f"{self.path} is not an image that can be read; use JPEG, PNG or TIFF.") from None
-        except Image.DecompressionBombError:  # Pillow's own, higher limit
-            raise BadInput(f"{self.path} has more than {MAX_PIXELS:,} pixels; downsample it first.") from None
-        if image.width * image.height > MAX_PIXELS:
-            image.close()
-            raise BadInput(
-                f"{self.path} has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}; downsample it first."
-            )
-        if image.mode not in MODES:
-            image.close()
-            raise BadInput(f"{self.path} does not have 8 bits per channel (mode {image.mode}); convert it to 8-bit RGB.")
-        return image
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    """Drop transparency, onto white: an empty part of a section is glass, not black."""
-    if not image.has_transparency_data:
-        return image.convert("RGB")
-    layered = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
-
-
-def _tiff_scale(image: Image.Image) -> float | None:
-    tags = getattr(image, "tag_v2", {})
-    ome = _OME_SCALE.search(str(tags.get(_DESCRIPTION, "")))
-    if ome is not None:
-        return float(ome.group(1))
-    per_unit, unit_um = tags.get(_X_RESOLUTION), _UNIT_UM.get(tags.get(_RESOLUTION_UNIT, 2))
-    return unit_um / float(per_unit) if per_unit and unit_um else None
+            with self.path.open("rb") as file:
+                start = file.read(4)
+        except OSError as error:
+            raise BadInput(f"{self.path} cannot be read ({error.strerror}); check who may read it.") from None
+        if start in MAGIC:
+            if of_scanner(self.path) and recognised(self.path):
+                return WholeSlide(self.path)
+            return RegionTiff(self.path) if needs_regions(self.path) else PlainImage(self.path)
+        suffix = self.path.suffix.lower()
+        may_be_index = suffix == INDEX_IS_A_JPEG or (suffix in SUFFIXES and not start.startswith(PLAIN_MAGIC))
+        if may_be_index and recognised(self.path):
+            return WholeSlide(self.path)
+        return PlainImage(self.path)

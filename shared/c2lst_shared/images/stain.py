@@ -8,6 +8,7 @@ al. 2016); the concentrations are those of staintools' lasso, which for two stai
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -15,7 +16,10 @@ import numpy.typing as npt
 from pydantic import Field
 
 from c2lst_shared.errors import BadInput
-from c2lst_shared.images.tissue import Pixels, background_colour, optical_density, reduced, takes_stain, tissue_mask
+from c2lst_shared.images.array_picture import ArrayPicture
+from c2lst_shared.images.pixels import MAX_PIXELS, Pixels
+from c2lst_shared.images.slide import Picture
+from c2lst_shared.images.tissue import background_colour, optical_density, small_copy, takes_stain, tissue_mask
 from c2lst_shared.presets import Config
 from c2lst_shared.release.manifest import StainReference
 
@@ -26,6 +30,7 @@ SAMPLE = 500_000  # tissue pixels that a slide is fitted on
 MIN_SAMPLE = 1_000  # fewer tissue pixels than this describe no stain
 MASK_SIDE = 640  # the tissue mask for the sample is about this many pixels wide
 LASSO = 0.01  # staintools' penalty on concentrations: what is this faint is background
+BLOCK = 1024  # side of the squares that the sample is read in, px
 STACK_PIXELS = 8_000_000  # looked at when patches are given instead of a slide
 STRENGTH_PERCENTILE = 95
 MIN_ANGLE = 4.0  # degrees between the two stain vectors; less means one colour only
@@ -44,18 +49,18 @@ class SlideStain(Config):
     max_concentration: tuple[float, float] = Field(description="see `_strengths`")
 
 
-def fit_slide(pixels: Pixels, method: Method = "macenko", *, seed: int = 0) -> SlideStain:
+def fit_slide(slide: Picture | Pixels, method: Method = "macenko", *, seed: int = 0) -> SlideStain:
     """Fit the stain of one slide on a random sample of its tissue.
 
     Args:
-        pixels: the slide, height x width x 3, or its patches, N x height x width x 3.
+        slide: the slide, or its pixels, height x width x 3, or its patches, N x height x width x 3.
         method: how the stain vectors are found.
         seed: of the sample; the same seed gives the same fit.
 
     Raises:
         BadInput: there is too little tissue, or it does not carry two stains.
     """
-    white, sample = _tissue_sample(_as_picture(pixels), np.random.default_rng(seed))
+    white, sample = _tissue_sample(_as_picture(slide), np.random.default_rng(seed))
     # The extractors expect a picture lit by pure white, so the lamp is divided out first.
     lit = np.clip(np.rint(sample / white * 255.0), 0, 255).astype(np.uint8)
     matrix = _stain_matrix(lit[None], method)
@@ -99,28 +104,53 @@ def normalise(patches: Pixels, stain: SlideStain, reference: StainReference) -> 
     return result
 
 
-def _as_picture(pixels: Pixels) -> Pixels:
+def _as_picture(slide: Picture | Pixels) -> Picture:
     """Lay a stack of patches out as one tall picture; of a large stack, every so many."""
-    if pixels.ndim == 4:
-        pixels = pixels[:: -(-pixels.size // (3 * STACK_PIXELS))]
-    return pixels.reshape(-1, pixels.shape[-2], 3)
+    if not isinstance(slide, np.ndarray):
+        return slide
+    if slide.ndim == 4:
+        slide = slide[:: -(-slide.size // (3 * STACK_PIXELS))]
+    return ArrayPicture(slide.reshape(-1, slide.shape[-2], 3), Path("pixels in memory"))
 
 
-def _tissue_sample(picture: Pixels, generator: np.random.Generator) -> tuple[npt.NDArray[np.float64], Pixels]:
+def _tissue_sample(picture: Picture, generator: np.random.Generator) -> tuple[npt.NDArray[np.float64], Pixels]:
     """Return the colour of the glass and at most `SAMPLE` random pixels of the tissue, n x 3."""
-    height, width = picture.shape[:2]
-    factor = max(width // MASK_SIDE, 1)
-    small = reduced(picture, factor)
+    width, height = picture.size
+    small, factor = small_copy(picture, width, MASK_SIDE)
     white = background_colour(small)
-    cells = np.argwhere(tissue_mask(small, white)) * factor
+    cells = _within_few_blocks(np.argwhere(tissue_mask(small, white)) * factor, picture, generator)
     available = len(cells) * factor * factor
     if available < MIN_SAMPLE:
         raise BadInput("There is hardly any tissue in the image; use an H&E image that shows tissue.")
-    count = min(SAMPLE, available)
+    count = min(SAMPLE, int(available))
     # Edges of folds and bubbles that lie within the mask would pull the stain vectors away.
-    chosen = cells[generator.integers(len(cells), size=count)] + generator.integers(factor, size=(count, 2))
-    sample = picture[np.minimum(chosen[:, 0], height - 1), np.minimum(chosen[:, 1], width - 1)]
+    within = generator.integers(len(cells), size=count), generator.integers(max(int(factor), 1), size=(count, 2))
+    chosen = np.minimum(cells[within[0]].astype(np.int64) + within[1], (height - 1, width - 1))
+    sample = _pixels_at(picture, chosen)
     return white, sample[takes_stain(optical_density(sample, white))]
+
+
+def _within_few_blocks(
+    cells: npt.NDArray[np.floating], picture: Picture, generator: np.random.Generator
+) -> npt.NDArray[np.floating]:
+    """Of a picture larger than is ever decoded whole, keep the cells of random blocks: no more is read of it than of one."""
+    width, height = picture.size
+    if width * height <= MAX_PIXELS or not len(cells):
+        return cells
+    _, block_of = np.unique(cells // BLOCK, axis=0, return_inverse=True)
+    order = generator.permutation(int(block_of.max()) + 1)
+    return cells[np.isin(block_of.ravel(), order[: MAX_PIXELS // BLOCK**2])]
+
+
+def _pixels_at(picture: Picture, places: npt.NDArray[np.int64]) -> Pixels:
+    """Return the pixels at `places`, n x 2 (row, column), as n x 3, reading the picture block by block."""
+    found = np.empty((len(places), 3), np.uint8)
+    blocks, block_of = np.unique(places // BLOCK, axis=0, return_inverse=True)
+    by_block = np.split(np.argsort(block_of.ravel(), kind="stable"), np.cumsum(np.bincount(block_of.ravel()))[:-1])
+    for (row, column), members in zip(blocks * BLOCK, by_block, strict=True):
+        square = picture.read_square(column + BLOCK / 2, row + BLOCK / 2, BLOCK, BLOCK)
+        found[members] = square[places[members, 0] - row, places[members, 1] - column]
+    return found
 
 
 def _stain_matrix(image: Pixels, method: Method) -> npt.NDArray[np.float32]:

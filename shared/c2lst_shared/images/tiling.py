@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
 from c2lst_shared.errors import BadInput
 from c2lst_shared.images.slide import Slide
-from c2lst_shared.images.tissue import reduced, tissue_mask
+from c2lst_shared.images.tissue import tissue_mask
 
 MASK_PX_PER_TILE = 16  # resolution of the tissue mask
+MASK_PIXELS = 16_000_000  # at most, which takes 0.6 GB: small tiles on a very large slide get a coarser mask
 
 
 def tile_positions(
@@ -37,8 +40,8 @@ def tile_positions(
             f"{slide.path} has {width} x {height} pixels, less than one tile of {patch_um:g} um ({side:.0f} pixels at "
             f"{um_per_px:g} um per pixel); check --um-per-px."
         )
-    factor = max(int(side // MASK_PX_PER_TILE), 1)
-    tissue = _summed_area(tissue_mask(reduced(slide.pixels, factor)))
+    factor = max(int(side // MASK_PX_PER_TILE), math.isqrt((width * height - 1) // MASK_PIXELS) + 1)
+    tissue = _summed_area(tissue_mask(slide.shrunk(factor)))
     lefts, tops = (np.arange(0.0, extent - side + 1e-6, side * (1 - overlap)) for extent in (width, height))
     rows, columns = np.meshgrid(tops, lefts, indexing="ij")
     fractions = _box_means(tissue, rows.ravel() / factor, columns.ravel() / factor, side / factor)

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from c2lst_shared.errors import BadInput
-from c2lst_shared.images.slide import STRIP_ROWS, Slide
-
-Pixels = npt.NDArray[np.uint8]
+from c2lst_shared.images.pixels import Pixels
+from c2lst_shared.images.slide import Picture
 
 MIN_BRIGHTNESS = 0.88  # of a glass pixel, of the brightest ones
 MAX_TINT = 0.15  # (max - min) / max of a glass pixel: gray or slightly pink, never coloured
 FLAT_WINDOW, MAX_TEXTURE = 5, 0.01  # glass varies by less than 1 % over a few pixels, the palest tissue by more than 1.5 %
 MIN_GLASS = 0.005  # fraction of the pixels that must be glass before its colour is believed
-CHECK_SIDE = 1024  # pixels along the longer side of the image that `check_h_and_e` looks at
+CHECK_SIDE = 1024  # pixels, up to twice as many, along the longer side of what `check_h_and_e` looks at
 BLACK, MAX_BLACK = 25, 0.3  # a pixel below this level is black; an H&E image has fewer of them than this fraction
 MIN_SPREAD = 12  # gray levels between channels that the most coloured 1 % of the pixels reach
 MIN_DENSE = 5e-4  # fraction of the image that must absorb light like tissue
@@ -119,23 +117,18 @@ def tissue_fraction(patches: Pixels) -> npt.NDArray[np.float64]:
     return np.array([tissue_mask(patch, white).mean() for patch in patches])
 
 
-def reduced(rgb: Pixels, factor: int) -> Pixels:
-    """Return `rgb` shrunk by the whole number `factor`, each pixel the mean of its block."""
-    if factor <= 1:
-        return rgb
-    rows = factor * max(STRIP_ROWS // factor, 1)  # Pillow copies what it shrinks: not the whole slide at a time
-    strips = (Image.fromarray(rgb[top : top + rows]).reduce(factor) for top in range(0, len(rgb), rows))
-    return np.concatenate([np.asarray(strip) for strip in strips])
+def small_copy(picture: Picture, extent: int, least: int) -> tuple[Pixels, float]:
+    """Return the overview of a picture on which `extent`, one of its sides, is `least` pixels or up to twice as many."""
+    return picture.overview(-(-max(picture.size) // max(extent // least, 1)))
 
 
-def check_h_and_e(slide: Slide) -> None:
+def check_h_and_e(slide: Picture) -> None:
     """Refuse an image that plainly is no H&E section.
 
     Raises:
         BadInput: it is black, gray or blank, or its colours are not those of haematoxylin and eosin.
     """
-    width, height = slide.size
-    rgb = reduced(slide.pixels, max(max(width, height) // CHECK_SIDE, 1))
+    rgb, _ = small_copy(slide, max(slide.size), CHECK_SIDE)
     spread = rgb.max(axis=-1).astype(int) - rgb.min(axis=-1)
     if (rgb.max(axis=-1) < BLACK).mean() > MAX_BLACK:
         raise BadInput(f"{slide.path} is mostly black, like a fluorescence image; give the H&E image, on a bright background.")
