@@ -14,16 +14,16 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
-from c2lst_client.spots.scale import slide_scale
+from c2lst_client.spots.scale import GIVEN, slide_scale
 from c2lst_client.spots.spotset import SpotSet
 from c2lst_shared.errors import BadInput
-from c2lst_shared.images.slide import Slide
+from c2lst_shared.images.slide import Picture
 
 MIN_SPOTS = 20
 MIN_LIBRARY = 0.01  # of the slide's median total count; mob has spots with 3 and 7 counts among a median of 27,000
 MAX_COUNT = 2**31 - 1  # what an int32 holds; more is no count of molecules
 MIN_ON_TISSUE = 0.5  # fraction of the spots; fewer means that positions and image do not belong together
-MASK_PX = 1000  # the tissue mask is made on an image of about this width
+MASK_PX = 1000  # the tissue mask is made on an image of about this size
 LOG_MAX = 30.0  # log-transformed counts stay below; used only to word the message
 
 Centres = npt.NDArray[np.float64]
@@ -38,12 +38,13 @@ class Found:
     genes: list[str]  # G
     spot_barcodes: list[str]  # P
     centres: Centres  # P x 2: x, y in pixels of `slide`
-    slide: Slide
+    slide: Picture
     source: str  # the format, in words
     counts_from: str  # what the count table is called, for sentences
     spots_from: str  # what the position table is called
     pitch_um: float | None  # distance of neighbouring spots on this kind of array
-    um_per_px: float | None  # as the user says
+    um_per_px: float | None  # as the user or the files say
+    um_per_px_from: str = GIVEN  # who says so
     notes: list[str] = field(default_factory=list)
 
 
@@ -70,7 +71,7 @@ def checked(found: Found) -> SpotSet:
     refuse_outside(centres, barcodes, found.slide)
     check_h_and_e(found.slide)
     _refuse_off_tissue(centres, found.slide)
-    um_per_px, scale_note = slide_scale(centres, found.pitch_um, found.um_per_px)
+    um_per_px, scale_note = slide_scale(centres, found.pitch_um, found.um_per_px, found.um_per_px_from)
     notes.append(scale_note)
     return SpotSet(barcodes, genes, counts[rows], centres, found.slide, um_per_px, found.source, notes)
 
@@ -148,7 +149,7 @@ def merged_genes(
     return whole_counts(summed, row_names, unique, where), unique
 
 
-def refuse_outside(centres: Centres, barcodes: Sequence[str], slide: Slide) -> None:
+def refuse_outside(centres: Centres, barcodes: Sequence[str], slide: Picture) -> None:
     """Refuse spots whose centre is not on the image, with the probable cause.
 
     Raises:
@@ -216,11 +217,11 @@ def _refuse_coincident(centres: Centres, barcodes: Sequence[str], where: str) ->
         raise BadInput(f"{where} has {same[0]!r} and {same[1]!r} at one place ({x:g}, {y:g}); correct their positions.")
 
 
-def _refuse_off_tissue(centres: Centres, slide: Slide) -> None:
-    from c2lst_shared.images.tissue import reduced, tissue_mask
+def _refuse_off_tissue(centres: Centres, slide: Picture) -> None:
+    from c2lst_shared.images.tissue import tissue_mask
 
-    factor = max(slide.size[0] // MASK_PX, 1)
-    mask = tissue_mask(reduced(slide.pixels, factor))
+    overview, factor = slide.overview(MASK_PX)
+    mask = tissue_mask(overview)
     columns = np.minimum(centres[:, 0] // factor, mask.shape[1] - 1).astype(int)
     rows = np.minimum(centres[:, 1] // factor, mask.shape[0] - 1).astype(int)
     on_tissue = float(mask[rows, columns].mean())

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
-from c2lst_shared.images.slide import Slide
+from c2lst_shared.images.slide import Picture
 
 
 class Spots(Protocol):
@@ -51,7 +51,7 @@ class SpotSet:
     genes: list[str]  # G unique names
     counts: scipy.sparse.csr_matrix  # S x G, raw, int32, not negative
     centres: npt.NDArray[np.float64]  # S x 2: x, y of the spot's centre, in pixels of `slide`
-    slide: Slide
+    slide: Picture
     um_per_px: float  # of `slide`
     source: str  # the format that was read, in words
     notes: list[str] = field(default_factory=list)  # what the reader did or assumed, in sentences for the user

@@ -9,6 +9,7 @@ import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +29,28 @@ _DESCRIPTION, _X_RESOLUTION, _RESOLUTION_UNIT = 270, 282, 296  # TIFF tags
 _UNIT_UM = {2: 25_400.0, 3: 10_000.0}  # inch, centimetre
 # Micrometres are OME's default unit; the sign for micro comes in many encodings, none of them a letter of ASCII but u.
 _OME_SCALE = re.compile(r'PhysicalSizeX="([0-9.eE+-]+)"(?![^>]*PhysicalSizeXUnit="(?!(?:u|[^a-zA-Z"]+)m"))')
+
+
+class Picture(Protocol):
+    """What is asked of a slide's image, whatever holds its pixels: a file, stored patches, a Zarr array."""
+
+    @property
+    def path(self) -> Path:
+        """What to call it in sentences."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+
+    @property
+    def um_per_px(self) -> float | None:
+        """Micrometres per pixel, None when not known."""
+
+    def overview(self, longest: int) -> tuple[npt.NDArray[np.uint8], float]:
+        """Return the whole picture, its longer side about `longest` pixels at most, and its pixels per pixel of that."""
+
+    def read_square(self, x: float, y: float, side: float, out_px: int) -> npt.NDArray[np.uint8]:
+        """Return the square of `side` pixels centred on (`x`, `y`), as `out_px` x `out_px` x 3; edges repeat outside."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +89,13 @@ class Slide:
         with self._open() as image:
             scale = _tiff_scale(image)
         return scale if scale is not None and PLAUSIBLE_UM_PER_PX[0] <= scale <= PLAUSIBLE_UM_PER_PX[1] else None
+
+    def overview(self, longest: int) -> tuple[npt.NDArray[np.uint8], float]:
+        """Return the whole image, its longer side about `longest` pixels, and the whole number by which it was shrunk."""
+        from c2lst_shared.images.tissue import reduced
+
+        factor = max(max(self.size) // longest, 1)
+        return reduced(self.pixels, factor), float(factor)
 
     def read_square(self, x: float, y: float, side: float, out_px: int) -> npt.NDArray[np.uint8]:
         """Return the square of `side` pixels centred on (`x`, `y`), resized to `out_px`; edges repeat outside the slide.

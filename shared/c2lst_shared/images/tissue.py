@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image
 
 from c2lst_shared.errors import BadInput
-from c2lst_shared.images.slide import STRIP_ROWS, Slide
+from c2lst_shared.images.slide import STRIP_ROWS, Picture
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -128,14 +128,13 @@ def reduced(rgb: Pixels, factor: int) -> Pixels:
     return np.concatenate([np.asarray(strip) for strip in strips])
 
 
-def check_h_and_e(slide: Slide) -> None:
+def check_h_and_e(slide: Picture) -> None:
     """Refuse an image that plainly is no H&E section.
 
     Raises:
         BadInput: it is black, gray or blank, or its colours are not those of haematoxylin and eosin.
     """
-    width, height = slide.size
-    rgb = reduced(slide.pixels, max(max(width, height) // CHECK_SIDE, 1))
+    rgb, _ = slide.overview(CHECK_SIDE)
     spread = rgb.max(axis=-1).astype(int) - rgb.min(axis=-1)
     if (rgb.max(axis=-1) < BLACK).mean() > MAX_BLACK:
         raise BadInput(f"{slide.path} is mostly black, like a fluorescence image; give the H&E image, on a bright background.")
