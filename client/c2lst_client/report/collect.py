@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 import numpy as np
-from PIL import Image
 
 from c2lst_client.adapted import Adapted
 from c2lst_client.evaluate.results import ConditioningResult, CotrainResult
@@ -70,7 +69,5 @@ def _pairs_in_words(pairs: PairSet) -> str:
 
 
 def _slide_view(site: Site) -> SlideView:
-    pixels = site.read_spots().slide.pixels
-    factor = max(1, -(-max(pixels.shape[:2]) // SLIDE_VIEW_PX))
-    small = Image.fromarray(pixels).reduce(factor)
-    return SlideView(pixels=np.asarray(small), slide_px_per_px=float(factor))
+    pixels, factor = site.read_spots().slide.overview(SLIDE_VIEW_PX)
+    return SlideView(pixels=pixels, slide_px_per_px=factor)

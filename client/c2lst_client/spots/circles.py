@@ -1,20 +1,17 @@
-"""Circles of a SpatialData store: names and centres, from Parquet (WKB or GeoArrow points) or from the Zarr arrays of format 0.1."""
+"""Circles of a SpatialData store: names and centres, from Parquet (WKB or GeoArrow points) or format 0.1's Zarr arrays."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from c2lst_client.spots.zarr_store import INSTALL, refuse_unsafe
 from c2lst_shared.errors import BadInput, C2lstError
-
-if TYPE_CHECKING:
-    import zarr
 
 PARQUET, GEOMETRY = "shapes.parquet", "geometry"
 COORDS, INDEX, ATTRIBUTES = "coords", "Index", "spatialdata_attrs"  # of format 0.1
@@ -31,8 +28,8 @@ class Circles:
     centres: npt.NDArray[np.float64]  # N x 2: x, y
 
 
-def read_circles(group: zarr.Group, path: Path) -> Circles:
-    """Read the circles in the group `path`.
+def read_circles(group: Any, path: Path) -> Circles:
+    """Read the circles in the Zarr `group` that lies at `path`.
 
     Raises:
         BadInput: it holds no circles, or cannot be read.

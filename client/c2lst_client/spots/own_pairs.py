@@ -42,14 +42,15 @@ def read(path: Path, image: Path | None, um_per_px: float | None, _image_folder:
     kind = str(pairs.provenance.get("kind", "pairs"))[:80]
     if not looks_raw(counts) or (counts.data < 0).any():
         raise BadInput(
-            f"{folder} holds {kind} whose expression is not raw counts but scaled values; give the spots that they were made from."
+            f"{folder} holds {kind} whose expression is not raw counts but scaled values; "
+            "give the spots that they were made from."
         )
-    patch_um, stored_scale = pairs.provenance.get("patch_um"), pairs.provenance.get("um_per_px")
-    if not _positive(patch_um) or not _positive(stored_scale):
+    patch_um, stored_scale = (_positive(pairs.provenance.get(key)) for key in ("patch_um", "um_per_px"))
+    if patch_um is None or stored_scale is None:
         raise BadInput(f"{folder} holds {kind} that do not say what a patch shows; give the spots that they were made from.")
-    side = float(patch_um) / float(stored_scale)
-    notes = [f"Patches of {pairs.image_px} px that show {float(patch_um):g} um are used as they are, stain-normalised before."]
-    stack = PatchStack(folder / PATCHES, centres - side / 2, side, pairs.image_px, float(stored_scale))
+    side = patch_um / stored_scale
+    notes = [f"Patches of {pairs.image_px} px that show {patch_um:g} um are used as they are, stain-normalised before."]
+    stack = PatchStack(folder / PATCHES, centres - side / 2, side, pairs.image_px, stored_scale)
     return Found(
         counts=counts,
         count_barcodes=barcodes,
@@ -61,11 +62,11 @@ def read(path: Path, image: Path | None, um_per_px: float | None, _image_folder:
         counts_from=EXPRESSION,
         spots_from=EXPRESSION,
         pitch_um=None,
-        um_per_px=float(stored_scale) if um_per_px is None else um_per_px,
+        um_per_px=stored_scale if um_per_px is None else um_per_px,
         um_per_px_from=EXPRESSION if um_per_px is None else GIVEN,
         notes=[] if image else notes,
     )
 
 
-def _positive(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value) and value > 0
+def _positive(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) and value > 0 else None

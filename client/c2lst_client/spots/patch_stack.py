@@ -179,7 +179,8 @@ def _check_images(images: h5py.Dataset, path: Path) -> None:
         raise BadInput(f"{path} has {IMG} {images.dtype} {shape}; it should be uint8, patches x side x side x 3.")
     if not shape[0] or not shape[1] or shape[0] > MAX_PATCHES or shape[1] > MAX_PATCH_PX:
         raise BadInput(
-            f"{path} claims {shape[0]:,} patches of {shape[1]:,} px; from 1 to {MAX_PATCHES:,} of up to {MAX_PATCH_PX:,} px are read."
+            f"{path} claims {shape[0]:,} patches of {shape[1]:,} px; from 1 to {MAX_PATCHES:,} of up to {MAX_PATCH_PX:,} px "
+            "are read."
         )
     if images.chunks and int(np.prod(images.chunks, dtype=np.float64)) > MAX_CHUNK_BYTES:
         raise BadInput(f"{path} keeps {IMG} in chunks of {images.chunks}, too large to unpack; store one patch per chunk.")

@@ -20,11 +20,13 @@ from c2lst_client.spots.pair_files import matrix_digest
 from c2lst_client.spots.pairs import PairSet, PairWriter, Pixels
 from c2lst_client.spots.spotset import SpotSet
 from c2lst_shared.errors import BadArtefact
+from c2lst_shared.images.slide import Slide
 from c2lst_shared.presets import BackboneConfig
 from c2lst_shared.progress import Progress, Silent
 from c2lst_shared.release.manifest import StainReference
 
 KIND = "prepared spots"
+FIT_PX = 4096  # longer side of the overview that the stain of a picture without a file of its own is fitted on
 BATCH = 32  # patches normalised and written at a time
 COARSE = 1.3  # times coarser than the backbone's pixels: from here on, patches are visibly blurred
 
@@ -144,12 +146,23 @@ def _write_patches(
     from c2lst_shared.images.stain import fit_slide, normalise
 
     progress.start("Stain-normalising patches", len(writer), done=writer.done)
-    slide_stain = fit_slide(spots.slide.pixels, stain.method)
+    slide = spots.slide
+    slide_stain = fit_slide(slide.pixels if isinstance(slide, Slide) else slide.overview(FIT_PX)[0], stain.method)
     while writer.done < len(writer):
         batch = range(writer.done, min(writer.done + BATCH, len(writer)))
         patches = np.stack([spots.patch(index, backbone.patch_um, backbone.image_px) for index in batch])
         writer.append(normalise(patches, slide_stain, stain))
         progress.advance(len(batch))
+
+
+def _image_digest(path: Path) -> str:
+    """Return the SHA-256 of an image file, or of the names and contents of all files in an image's folder."""
+    if path.is_dir():
+        files = sorted(file for file in path.rglob("*") if file.is_file())
+        parts = "".join(f"{file.relative_to(path)} {_image_digest(file)}\n" for file in files)
+        return hashlib.sha256(parts.encode()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _provenance(spots: SpotSet, backbone: BackboneConfig, stain: StainReference) -> dict[str, Any]:
@@ -160,8 +173,6 @@ def _provenance(spots: SpotSet, backbone: BackboneConfig, stain: StainReference)
             f"The image has {spots.um_per_px:.2f} um/px and the backbone works at {target:.2f}: patches are blurred; "
             "use the full-resolution image if there is one."
         )
-    with spots.slide.path.open("rb") as file:
-        image_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return {
         "kind": KIND,
         "source": spots.source,
@@ -169,7 +180,7 @@ def _provenance(spots: SpotSet, backbone: BackboneConfig, stain: StainReference)
         "image_px": backbone.image_px,
         "patch_um": backbone.patch_um,
         "stain": stain.model_dump(mode="json"),
-        "image_sha256": image_sha256,
+        "image_sha256": _image_digest(spots.slide.path),
         "counts_sha256": matrix_digest(spots.counts),
         "notes": notes,
     }

@@ -23,7 +23,7 @@ from c2lst_client.spots.scale import GIVEN
 from c2lst_client.spots.zarr_picture import ZarrPicture, multiscale_of, open_picture
 from c2lst_client.spots.zarr_store import FORMAT_FILES, opened, refuse_unsafe
 from c2lst_shared.errors import BadInput
-from c2lst_shared.images.slide import Slide
+from c2lst_shared.images.slide import Picture, Slide
 
 if TYPE_CHECKING:
     import zarr
@@ -65,6 +65,7 @@ def read(path: Path, image: Path | None, um_per_px: float | None, _image_folder:
         shapes_path = store / SHAPES / shapes
         circles = read_circles(root[f"{SHAPES}/{shapes}"], shapes_path)
         systems = to_systems(root[f"{SHAPES}/{shapes}"].attrs.asdict().get(TRANSFORMATIONS), shapes_path)
+        slide: Picture
         if image is None:
             slide, to_pixels = _stored_slide(root, _image_path(root, path, store), systems, shapes_path)
         else:
@@ -96,7 +97,7 @@ def _store_of(path: Path) -> Path:
 
 
 def _names(root: zarr.Group, place: str) -> list[str]:
-    group: Any = root[place] if place in root else {}
+    group: Any = root.get(place, {})
     return sorted(str(name) for name in group)
 
 
@@ -166,8 +167,8 @@ def _stored_slide(
     shared = sorted(set(systems) & set(placed), key=lambda name: (name != GLOBAL, name))
     if not shared:
         raise BadInput(
-            f"{path} lies in {', '.join(sorted(placed))} and {shapes.name} in {', '.join(sorted(systems))}, which are different "
-            "coordinate systems; align them in spatialdata first."
+            f"{path} lies in {', '.join(sorted(placed))} and {shapes.name} in {', '.join(sorted(systems))}, which are "
+            "different coordinate systems; align them in spatialdata first."
         )
     (to_system, _), (from_pixels, in_um) = systems[shared[0]], placed[shared[0]]
     area = abs(float(np.linalg.det(from_pixels[:2, :2])))

@@ -16,9 +16,18 @@ if TYPE_CHECKING:
     import zarr
 
 # numcodecs would also unpickle: what is not named here is not read.
-CODECS = frozenset(
-    "blosc bytes bz2 crc32 crc32c delta endian fixedscaleoffset gzip lz4 lzma sharding_indexed shuffle transpose vlen-bytes "
-    "vlen-utf8 zlib zstd".split()
+PACKING = ("blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd")
+ARRANGING = (
+    "bytes",
+    "crc32",
+    "crc32c",
+    "delta",
+    "endian",
+    "sharding_indexed",
+    "shuffle",
+    "transpose",
+    "vlen-bytes",
+    "vlen-utf8",
 )
 FORMAT_FILES = (".zgroup", "zarr.json")  # format 2, format 3
 MAX_CHUNK_BYTES = 256 << 20  # a chunk is unpacked whole; a usual one has some megabytes
@@ -57,7 +66,7 @@ def refuse_unsafe(element: Any, path: Path) -> None:
     for array in arrays:
         metadata = array.metadata.to_dict()
         packed = [metadata.get("compressor"), metadata.get("filters"), metadata.get("codecs")]
-        if unknown := sorted(set(_names(packed)) - CODECS):
+        if unknown := sorted(set(_names(packed)) - {*PACKING, *ARRANGING}):
             raise BadInput(f"{path} packs {array.name} with {unknown[0]!r}, which is not read; write it with zstd or blosc.")
         if np.prod(array.chunks, dtype=np.float64) * array.dtype.itemsize > MAX_CHUNK_BYTES:
             raise BadInput(f"{path} keeps {array.name} in chunks of {array.chunks}, too large to unpack; write smaller ones.")
