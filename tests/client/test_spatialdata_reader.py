@@ -238,7 +238,7 @@ def test_nothing_in_a_store_is_unpickled(tmp_path, array):
     for chunk in (path / array).glob("[0-9]*"):
         chunk.write_bytes(pickle.dumps(Trap(tmp_path / "sprung")))
     expected = "with 'pickle', which is not read" if array.endswith("_index") else "cannot be read as Zarr .*'pickle'"
-    with pytest.raises(BadInput, match=expected):  # of text alone, zarr would unpickle the chunks
+    with pytest.raises(BadInput, match=expected):  # zarr itself refuses it but for text
         read_spots(path, um_per_px=SCALE)
     assert not (tmp_path / "sprung").exists()
 

@@ -15,7 +15,7 @@ from c2lst_shared.errors import BadInput, C2lstError
 if TYPE_CHECKING:
     import zarr
 
-# numcodecs would also unpickle: what is not named here is not read.
+# Some versions of numcodecs also unpickle: what is not named here is not read.
 PACKING = ("blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd")
 ARRANGING = (
     "bytes",
