@@ -2,7 +2,7 @@
 
 The centres are in `obsm["spatial"]`, in pixels of the full-resolution image. The image is the one given, else one beside
 the file with its name, else the largest one stored in `uns["spatial"]`, which is written out as a PNG and whose scale
-factor is applied. Raw counts are looked for in `layers["counts"]`, then `raw`, then `X`.
+factor is applied. `anndata_table.py` says where counts are looked for.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import scipy.sparse
 from PIL import Image
 
-from c2lst_client.spots.checks import Centres, Found, looks_raw, whole_counts
+from c2lst_client.spots.anndata_table import positions, read_table, refuse_huge
+from c2lst_client.spots.checks import Found
 from c2lst_client.spots.legacy_st import image_beside
 from c2lst_shared import atomic
 from c2lst_shared.errors import BadInput, C2lstError
@@ -27,16 +27,10 @@ if TYPE_CHECKING:
     import h5py
 
 SUFFIX = ".h5ad"
-OBS, VAR = "obs", "var"
-SPATIAL = "obsm/spatial"
 LIBRARIES = "uns/spatial"
-IN_TISSUE = "in_tissue"  # column of obs: 0 off tissue, 1 on it
-COUNTS = (("layers/counts", VAR), ("raw/X", "raw/var"), ("X", VAR))  # where counts may be, and the genes that go with them
 STORED_IMAGES = (("hires", "tissue_hires_scalef"), ("downscaled_fullres", "tissue_downscaled_fullres_scalef"))
 VISIUM_SCALE = "tissue_hires_scalef"  # the scale factor that marks a Visium library
 VISIUM_PITCH_UM = 100.0
-MAX_BYTES = 4 << 30  # of one element, unpacked
-BLOCK_ROWS = 256  # of a dense matrix, read at a time
 
 
 @dataclass(frozen=True)
@@ -66,22 +60,19 @@ def read(path: Path, image: Path | None, um_per_px: float | None, image_folder: 
         BadInput: the file cannot be read, or lacks positions, raw counts or an image.
     """
     notes: list[str] = []
-    with _opened(path) as file:
-        obs = _element(file, OBS)
-        counts, genes = _raw_counts(file, path, notes)
-        barcodes = [str(name) for name in obs.index]
-        centres = _positions(file, path, len(barcodes))
+    with opened(path) as file:
+        table = read_table(file, path, notes)
+        centres = positions(file, path, len(table.barcodes))
         stored = _stored_image(file, path)
         slide, scale = _choose_image(path, image, stored, image_folder, notes)
         pitch_um = VISIUM_PITCH_UM if _is_visium(file) else None
-        if counts.shape[0] != len(barcodes):
-            raise BadInput(f"{path} has {counts.shape[0]} rows of counts for {len(barcodes)} spots; write it again.")
-        kept = _on_tissue(obs, path, notes)
+        kept = table.on_tissue
+    barcodes = [table.barcodes[row] for row in kept]
     return Found(
-        counts=counts[kept],
-        count_barcodes=[barcodes[row] for row in kept],
-        genes=genes,
-        spot_barcodes=[barcodes[row] for row in kept],
+        counts=table.counts[kept],
+        count_barcodes=barcodes,
+        genes=table.genes,
+        spot_barcodes=barcodes,
         centres=centres[kept] * scale,
         slide=slide,
         source=f"AnnData ({path.name}, image {slide.path.name})",
@@ -94,8 +85,12 @@ def read(path: Path, image: Path | None, um_per_px: float | None, image_folder: 
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
-    """Open the file, and translate whatever the HDF5 and AnnData readers raise on a damaged one."""
+def opened(path: Path) -> Iterator[h5py.File]:
+    """Open the file, and translate whatever the HDF5 and AnnData readers raise on a damaged one.
+
+    Raises:
+        BadInput: there is no such file, or what is read from it is damaged.
+    """
     import h5py
 
     if not path.is_file():
@@ -108,61 +103,6 @@ def _opened(path: Path) -> Iterator[h5py.File]:
     except Exception as error:  # a damaged file makes those readers raise anything at all
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadInput(f"{path} cannot be read as AnnData ({reason}); open and save it with a current anndata.") from None
-
-
-def _element(file: h5py.File, name: str) -> Any:  # a DataFrame, matrix or array, as anndata's own reader gives it
-    from anndata.io import read_elem
-
-    return read_elem(file[name])
-
-
-def _raw_counts(file: h5py.File, path: Path, notes: list[str]) -> tuple[scipy.sparse.csr_matrix, list[str]]:
-    """Return the first matrix of whole numbers among the places where raw counts may be."""
-    refused: tuple[str, scipy.sparse.csr_matrix, list[str]] | None = None
-    for place, var in COUNTS:
-        if place not in file:
-            continue
-        matrix = _matrix(file, place, path)
-        genes = [str(name) for name in _element(file, var).index]
-        if looks_raw(matrix):
-            notes.append(f"Raw counts: {place}.")
-            return matrix, genes
-        refused = refused or (place, matrix, genes)
-    if refused is None:
-        raise BadInput(f"{path} has no counts; store the raw counts in layers['counts'] or X.")
-    place, matrix, genes = refused
-    rows = [str(row) for row in range(matrix.shape[0])]
-    return whole_counts(matrix, rows, genes, f"{place} of {path.name}"), genes  # raises: it does not look raw
-
-
-def _matrix(file: h5py.File, name: str, path: Path) -> scipy.sparse.csr_matrix:
-    import h5py
-
-    element = file[name]
-    if isinstance(element, h5py.Dataset):
-        blocks = range(0, element.shape[0], BLOCK_ROWS)
-        return scipy.sparse.csr_matrix(
-            scipy.sparse.vstack([scipy.sparse.csr_matrix(element[row : row + BLOCK_ROWS]) for row in blocks], format="csr")
-        )
-    _refuse_huge(element["data"], path)
-    matrix = scipy.sparse.csr_matrix(_element(file, name))
-    matrix.check_format(full_check=True)  # indices beyond the matrix would read foreign memory
-    matrix.sum_duplicates()
-    return matrix
-
-
-def _positions(file: h5py.File, path: Path, spots: int) -> Centres:
-    if SPATIAL not in file:
-        raise BadInput(f"{path} has no obsm['spatial']; store each spot's centre there, in pixels of the image.")
-    _refuse_huge(file[SPATIAL], path)
-    centres = np.asarray(_element(file, SPATIAL))
-    if centres.ndim != 2 or centres.shape[0] != spots or centres.shape[1] < 2 or centres.dtype.kind not in "iuf":
-        raise BadInput(f"obsm['spatial'] of {path} is {centres.dtype} {centres.shape}; it should be {spots} rows of x and y.")
-    centres = centres[:, :2].astype(np.float64)
-    if not np.isfinite(centres).all():
-        row = int(np.argmin(np.isfinite(centres).all(axis=1)))
-        raise BadInput(f"obsm['spatial'] of {path} has no finite position for spot {row + 1}; correct it or remove the spot.")
-    return centres
 
 
 def _library(file: h5py.File, path: Path) -> h5py.Group | None:
@@ -212,7 +152,7 @@ def _has_image_beside(path: Path) -> bool:
 
 
 def _write_image(dataset: h5py.Dataset, path: Path, target: Path) -> None:
-    _refuse_huge(dataset, path)
+    refuse_huge(dataset, path)
     pixels = np.asarray(dataset[()])
     if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or not pixels.size:
         raise BadInput(f"The image stored in {path} has shape {pixels.shape}, not height x width x 3; pass --image.")
@@ -223,18 +163,3 @@ def _write_image(dataset: h5py.Dataset, path: Path, target: Path) -> None:
             Image.fromarray(pixels[:, :, :3]).save(temporary, format="PNG")
     except OSError as error:
         raise BadInput(f"The image stored in {path} cannot be written to {target} ({error.strerror}); pass --image.") from None
-
-
-def _on_tissue(obs: Any, path: Path, notes: list[str]) -> list[int]:  # obs is a DataFrame; pandas is imported late
-    if IN_TISSUE not in obs.columns:
-        return list(range(len(obs)))
-    kept = [row for row, flag in enumerate(obs[IN_TISSUE].astype(str)) if flag in ("1", "1.0", "True")]
-    if len(kept) < len(obs):
-        notes.append(f"{len(obs) - len(kept)} spots that {path.name} marks as off tissue are left out.")
-    return kept
-
-
-def _refuse_huge(dataset: h5py.Dataset, path: Path) -> None:
-    size = int(np.prod(dataset.shape, dtype=np.float64)) * dataset.dtype.itemsize
-    if size > MAX_BYTES:
-        raise BadInput(f"{path} holds {dataset.name} of {size / 2**30:.1f} GiB unpacked; give one slide per file.")

@@ -17,7 +17,7 @@ import scipy.sparse
 from c2lst_client.spots.gene_names import look_transposed, merge_columns
 from c2lst_client.spots.placement import Centres as Centres
 from c2lst_client.spots.placement import refuse_off_tissue, refuse_outside
-from c2lst_client.spots.scale import slide_scale
+from c2lst_client.spots.scale import GIVEN, slide_scale
 from c2lst_client.spots.spotset import SpotSet
 from c2lst_shared.errors import BadInput
 from c2lst_shared.images.slide import Picture
@@ -42,7 +42,8 @@ class Found:
     counts_from: str  # what the count table is called, for sentences
     spots_from: str  # what the position table is called
     pitch_um: float | None  # distance of neighbouring spots on this kind of array
-    um_per_px: float | None  # as the user says
+    um_per_px: float | None  # as the user or the files say
+    um_per_px_from: str = GIVEN  # who says so
     notes: list[str] = field(default_factory=list)
     gene_ids: list[str] | None = None  # G Ensembl ids, where the format gives them beside the names in `genes`
 
@@ -74,7 +75,7 @@ def checked(found: Found) -> SpotSet:
     refuse_outside(centres, barcodes, found.slide)
     check_h_and_e(found.slide)
     refuse_off_tissue(centres, found.slide, notes)
-    um_per_px, scale_note = slide_scale(centres, found.pitch_um, found.um_per_px)
+    um_per_px, scale_note = slide_scale(centres, found.pitch_um, found.um_per_px, found.um_per_px_from)
     notes.append(scale_note)
     return SpotSet(barcodes, genes, counts[rows], centres, found.slide, um_per_px, found.source, notes)
 

@@ -18,6 +18,7 @@ import scipy.sparse
 
 from c2lst_client.spots.pair_files import matrix_digest
 from c2lst_client.spots.pairs import PairSet, PairWriter, Pixels
+from c2lst_client.spots.patch_stack import PatchStack
 from c2lst_client.spots.spotset import SpotSet
 from c2lst_shared.errors import BadArtefact
 from c2lst_shared.presets import BackboneConfig
@@ -25,6 +26,7 @@ from c2lst_shared.progress import Progress, Silent
 from c2lst_shared.release.manifest import StainReference
 
 KIND = "prepared spots"
+FIT_PX = 4096  # longer side of the mosaic of patches that their stain is fitted on
 BATCH = 32  # patches normalised and written at a time
 COARSE = 1.3  # times coarser than the backbone's pixels: from here on, patches are visibly blurred
 
@@ -144,7 +146,9 @@ def _write_patches(
     from c2lst_shared.images.stain import fit_slide, normalise
 
     progress.start("Stain-normalising patches", len(writer), done=writer.done)
-    slide_stain = fit_slide(spots.slide, stain.method)
+    # Stored patches cannot be read in blocks that span several of them: their mosaic can.
+    slide = spots.slide.overview(FIT_PX)[0] if isinstance(spots.slide, PatchStack) else spots.slide
+    slide_stain = fit_slide(slide, stain.method)
     while writer.done < len(writer):
         batch = range(writer.done, min(writer.done + BATCH, len(writer)))
         patches = np.stack([spots.patch(index, backbone.patch_um, backbone.image_px) for index in batch])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from c2lst_client.spots import anndata_h5ad, legacy_st, space_ranger
+from c2lst_client.spots import anndata_h5ad, hest, legacy_st, own_pairs, space_ranger, spatialdata_zarr
 from c2lst_client.spots.checks import Found, checked
 from c2lst_client.spots.spotset import SpotSet
 from c2lst_shared.errors import BadInput
@@ -13,7 +13,7 @@ from c2lst_shared.images.slide import IMAGE_SUFFIXES
 
 EXPECTED = (
     "NAME.tsv.gz (counts) with NAME_spots.tsv or NAME_selection.tsv (positions) and NAME.jpg (image), one .h5ad file, "
-    "or the folder outs of Space Ranger"
+    "the folder outs of Space Ranger, a HEST folder (st with wsis or patches), or a SpatialData .zarr"
 )
 
 
@@ -27,7 +27,14 @@ class Reader(Protocol):
         """Read one slide, unchecked; the arguments are those of `read_spots`."""
 
 
-READERS: tuple[Reader, ...] = (anndata_h5ad, space_ranger, legacy_st)
+READERS: tuple[Reader, ...] = (  # the special before the general
+    hest,
+    own_pairs,
+    spatialdata_zarr,
+    anndata_h5ad,
+    space_ranger,
+    legacy_st,
+)
 
 
 def read_spots(
@@ -37,7 +44,7 @@ def read_spots(
 
     Args:
         path: a folder with one slide, such as `outs` of Space Ranger, or one of its files: an `.h5ad`, a table of counts or a
-            spot table.
+            spot table; a HEST sample or a SpatialData store.
         image: the image that the positions belong to; found by its name when not given.
         um_per_px: micrometres per pixel of that image; from the spot pitch when not given.
         image_folder: where an image stored inside an `.h5ad` is written to; beside the file when not given.

@@ -11,6 +11,7 @@ from c2lst_shared.errors import BadInput
 
 PLAUSIBLE_UM_PER_PX = (0.05, 50.0)  # 40x scans have about 0.25, a thumbnail of a section about 20
 NEIGHBOURS = 1.25  # times the median nearest distance: how far a neighbour on the grid may be
+GIVEN = "--um-per-px"  # where a scale comes from that the user gives
 AGREEMENT = 0.1  # a given scale that differs more than this from the spots' is mentioned
 
 
@@ -29,13 +30,16 @@ def pitch_px(centres: npt.NDArray[np.float64]) -> float:
     return float(np.median(np.linalg.norm(centres[pairs[:, 0]] - centres[pairs[:, 1]], axis=1)))
 
 
-def slide_scale(centres: npt.NDArray[np.float64], pitch_um: float | None, given: float | None) -> tuple[float, str]:
+def slide_scale(
+    centres: npt.NDArray[np.float64], pitch_um: float | None, given: float | None, origin: str = GIVEN
+) -> tuple[float, str]:
     """Decide the scale of a slide.
 
     Args:
         centres: S x 2 spot centres in pixels.
         pitch_um: distance between neighbouring spots of this kind of array, in micrometres; None if not known.
-        given: micrometres per pixel as the user says; wins when not None.
+        given: micrometres per pixel as the user, or a file of the slide, says; wins when not None.
+        origin: where `given` comes from, in words.
 
     Returns:
         Micrometres per pixel, and a sentence that says where it comes from.
@@ -45,8 +49,8 @@ def slide_scale(centres: npt.NDArray[np.float64], pitch_um: float | None, given:
     """
     pitch = pitch_px(centres)
     if given is not None:
-        _refuse_implausible(given, "--um-per-px")
-        note = f"Scale: {given:.4g} um/px, as given."
+        _refuse_implausible(given, origin)
+        note = f"Scale: {given:.4g} um/px, {'as given' if origin == GIVEN else f'from {origin}'}."
         if pitch_um is not None and not math.isclose(given * pitch, pitch_um, rel_tol=AGREEMENT):
             note += f" The spots would say {pitch_um / pitch:.4g} um/px (pitch {pitch:.1f} px for {pitch_um:g} um)."
         return given, note
