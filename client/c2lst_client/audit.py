@@ -1,4 +1,4 @@
-"""The audit log: one JSON line per request that left the site, each carrying the digest of the line before it.
+"""The audit log: one JSON line per request that left the site and per export, each carrying the digest of the line before it.
 
 A line that is changed, removed or put in later breaks the chain. Lines cut off at the end do not: whoever wants to notice
 that keeps the newest digest elsewhere from time to time (`AuditLog.head`).
@@ -10,7 +10,7 @@ import hashlib
 import os
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from filelock import FileLock
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
@@ -22,11 +22,12 @@ TAIL_BYTES = 1 << 20  # where the last line is looked for; messages are much sho
 
 
 class Entry(BaseModel):
-    """One request. A secret in `content` is written as stars."""
+    """One request, or one export of synthetic pairs. A secret in `content` is written as stars."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     time: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))  # when the exchange ended
+    kind: Literal["request", "export"] = "request"  # an export is a copy to a folder of the user's, not a request
     method: str
     path: str
     bytes_out: int  # of the body

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from c2lst_shared.console import run
+from c2lst_shared.console import confirm, run
 
 if TYPE_CHECKING:
     from c2lst_client.home import Home
@@ -233,6 +233,32 @@ def synthesise(
     with _journey(home, site) as journey:
         pairs = journey.synthesise(options, per_spot=per_spot, mode=expression)
     typer.echo(f"{len(pairs)} synthetic pairs in {pairs.folder}")
+
+
+@app.command()
+def export(
+    site: Annotated[str, typer.Argument(help="Name of the site, as given to `site add`.")],
+    out: Annotated[Path, typer.Option(help="Folder to make; nothing is overwritten.")],
+    allow_observed: Annotated[
+        bool, typer.Option("--allow-observed", help="Also when the pairs carry the observed expression of real spots.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """Copy synthetic pairs out of the state folder, after asking; the audit log gets a line."""
+    from c2lst_client.audit import AuditLog
+    from c2lst_client.export import plan_export, write_export
+    from c2lst_client.sites import open_site
+
+    folder = _home(home)
+    opened = open_site(folder, site)
+    with opened.exclusively():
+        planned = plan_export(opened, out, allow_observed=allow_observed)
+        for sentence in planned.sentences():
+            typer.echo(sentence)
+        if not yes:
+            confirm("Write them?", instead="--yes")
+        typer.echo(f"Exported to {write_export(planned, AuditLog(folder.audit_log))}")
 
 
 @app.command()

@@ -155,7 +155,7 @@ def _release(home: Home, name: str) -> Callable[[], Finding]:
 
 def _log(home: Home) -> Finding:
     lines = verify_chain(home.audit_log)
-    return Finding(subject="audit log", state="ok", found=f"{lines} requests, the chain is whole")
+    return Finding(subject="audit log", state="ok", found=f"{lines} lines, the chain is whole")
 
 
 def _access(egress: Egress, home: Home, enrolment: Enrolment) -> Finding:

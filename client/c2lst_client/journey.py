@@ -15,11 +15,12 @@ import numpy as np
 from c2lst_client.adapt import RECORD as ADAPTER_RECORD
 from c2lst_client.adapt import AdaptationRecord, AdaptationSettings, adapt, load_adaptation
 from c2lst_client.adapted import Adapted
-from c2lst_client.cotrain import cotrain
+from c2lst_client.cotrain import TRUTH, cotrain
 from c2lst_client.cotrain_cells import CellFolder
 from c2lst_client.evaluate.conditioning import measure_conditioning
 from c2lst_client.evaluate.results import ConditioningResult, CotrainResult, StepResult
 from c2lst_client.options import AdaptOptions, SampleOptions
+from c2lst_client.predictions import write_predictions
 from c2lst_client.release import LoadedRelease
 from c2lst_client.report.collect import collect
 from c2lst_client.report.page import write_report
@@ -40,6 +41,7 @@ from c2lst_shared.release.targets import split_release
 
 RESULT = "result.json"
 PREDICTIONS = "predictions.npz"
+PREDICTIONS_H5AD = "predictions.h5ad"
 CELLS = "cells"
 
 Outcome = TypeVar("Outcome", bound=StepResult)
@@ -163,7 +165,8 @@ class Journey:
         config = suggested.model_copy(update={"seeds": seeds or chosen.seeds, "ratios": tuple(ratios or chosen.ratios)})
         made_from = fingerprint(adapted.adaptation.record, pairs.fingerprint, config)
         with journal.recorded("cotrain", self.site.folder, belongs_to=made_from):
-            if earlier is not None and earlier.made_from == made_from:
+            as_anndata = self.site.cotrain / PREDICTIONS_H5AD
+            if earlier is not None and earlier.made_from == made_from and as_anndata.exists():
                 return earlier
             train_rows, test_rows = adapted.rows
             result, predictions = cotrain(
@@ -182,6 +185,24 @@ class Journey:
             )
             with atomic.replacing(self.site.cotrain / PREDICTIONS) as temporary, temporary.open("wb") as file:
                 np.savez_compressed(file, allow_pickle=False, **predictions)
+            write_predictions(
+                as_anndata,
+                measured=predictions.pop(TRUTH),
+                predictions=predictions,
+                arm=result.primary.arm,
+                barcodes=result.test_barcodes,
+                genes=result.genes,
+                centres=adapted.spots.centres[test_rows],
+                provenance={
+                    "kind": "predictions of held-out spots",
+                    "release": adapted.release.manifest.name,
+                    "adapter": adapted.adaptation.record.fingerprint,
+                    "panel": adapted.adaptation.panel.fingerprint,
+                    "pairs": pairs.fingerprint,
+                    "predictor": config.model_dump(mode="json"),
+                    "um_per_px": adapted.spots.um_per_px,
+                },
+            )
             return _store(path, made_from, result)
 
     def report(self) -> Path:

@@ -18,6 +18,7 @@ from c2lst_client.adapt import Adaptation
 from c2lst_client.release import LoadedRelease
 from c2lst_client.spots.pairs import PairSet, PairWriter
 from c2lst_client.spots.prepare import PreparedSpots
+from c2lst_shared.diffusion.film import AdaptedBackbone
 from c2lst_shared.diffusion.sampler import conditional, generate, seeded_noise, to_uint8
 from c2lst_shared.errors import Interrupted
 from c2lst_shared.presets import SamplingConfig
@@ -109,6 +110,38 @@ def synthesise(
     )
 
 
+def generate_patches(
+    release: LoadedRelease,
+    adapted: AdaptedBackbone,
+    expression: npt.NDArray[np.float32],
+    *,
+    sampling: SamplingConfig | None = None,
+    seed: int = 0,
+    first: int = 0,
+) -> npt.NDArray[np.uint8]:
+    """Generate one patch for each row of `expression`, all in one batch.
+
+    Args:
+        release: that `adapted` was made of.
+        adapted: the backbone with an adapter, as `Adaptation.attach` gives it.
+        expression: N x G z-scores of the adapter's panel.
+        sampling: what the release suggests when not given.
+        seed: with a patch's number it decides the noise that the patch starts from.
+        first: number of the first patch.
+
+    Returns:
+        N x image_px x image_px x 3, uint8.
+    """
+    manifest = release.manifest
+    sampling = sampling or manifest.defaults.sampling
+    device = next(adapted.parameters()).device
+    condition = torch.from_numpy(np.ascontiguousarray(expression, dtype=np.float32)).to(device)
+    noise = seeded_noise(seed, range(first, first + len(expression)), manifest.backbone.image_px).to(device)
+    predict = conditional(adapted, condition, manifest.diffusion, sampling)
+    pixels: npt.NDArray[np.uint8] = to_uint8(generate(predict, noise, manifest.diffusion, sampling)).cpu().numpy()
+    return pixels
+
+
 def write_pairs(
     folder: Path,
     release: LoadedRelease,
@@ -131,7 +164,6 @@ def write_pairs(
         BadInput: the folder holds pairs made otherwise and `overwrite` is false.
         Interrupted: stopped between two batches; the same call goes on with the next one.
     """
-    image_px, diffusion = release.manifest.backbone.image_px, release.manifest.diffusion
     made_by = {
         "release": release.manifest.name,
         "weights_sha256": release.fingerprint,
@@ -145,7 +177,7 @@ def write_pairs(
         barcodes=barcodes,
         expression=expression,
         genes=list(adaptation.panel.genes),
-        image_px=image_px,
+        image_px=release.manifest.backbone.image_px,
         coords=coords,
         obs=obs,
         provenance=provenance | made_by,
@@ -153,15 +185,11 @@ def write_pairs(
     ) as writer:
         if writer.done < len(writer):
             adapted = adaptation.attach(release)
-            device = next(adapted.parameters()).device
-            condition = torch.from_numpy(expression)
             progress.start("generating patches", len(writer), done=writer.done)
             while writer.done < len(writer):
                 batch = range(writer.done, min(writer.done + sampling.batch, len(writer)))
-                predict = conditional(adapted, condition[batch.start : batch.stop].to(device), diffusion, sampling)
-                noise = seeded_noise(seed, batch, image_px).to(device)
-                patches = to_uint8(generate(predict, noise, diffusion, sampling))
-                writer.append(patches.cpu().numpy())
+                rows = expression[batch.start : batch.stop]
+                writer.append(generate_patches(release, adapted, rows, sampling=sampling, seed=seed, first=batch.start))
                 progress.advance(len(batch))
                 if stop() and writer.done < len(writer):
                     raise Interrupted(f"Stopped after {writer.done} of {len(writer)} patches; the same command goes on.")

@@ -7,7 +7,7 @@ import sys
 import typer
 from rich.console import Console
 
-from c2lst_shared.errors import C2lstError
+from c2lst_shared.errors import BadInput, C2lstError
 
 
 def run(app: typer.Typer) -> None:
@@ -20,6 +20,22 @@ def run(app: typer.Typer) -> None:
     except KeyboardInterrupt:
         Console(stderr=True).print("Stopped.", highlight=False)
         sys.exit(130)
+
+
+def confirm(question: str, *, instead: str) -> None:
+    """Ask on the terminal, and go on only after a yes.
+
+    Args:
+        question: to be answered with y or n.
+        instead: the option that a script passes, which cannot be asked.
+
+    Raises:
+        BadInput: there is no terminal to ask on.
+        typer.Abort: the answer was no.
+    """
+    if not sys.stdin.isatty():
+        raise BadInput(f"There is no terminal to ask {question!r} on; pass {instead} to agree beforehand.")
+    typer.confirm(question, abort=True)
 
 
 def _plain(text: str) -> str:

@@ -1,0 +1,126 @@
+"""Export: the one way by which synthetic pairs are copied out of the state folder; asked for, told, and written down.
+
+What says how a pair was mixed (which training spots, in what shares) stays behind: with it, the observed expression of the
+spots could be solved for. The rest of a pair is copied as it is.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from c2lst_client.audit import AuditLog, Entry
+from c2lst_client.sites import Site
+from c2lst_client.spots.pairs import PairSet, PairWriter
+from c2lst_shared.errors import BadInput
+
+BATCH = 64  # patches copied at a time
+KIND = "synthetic pairs"  # the provenance of what `synthesise` makes
+MIXED = "interpolated"  # the expression mode that repeats no observed row; any other, or none, counts as observed
+OBSERVED_NEEDS = "--allow-observed"
+
+
+@dataclass(frozen=True)
+class Export:
+    """What is about to be copied, for the user to agree to."""
+
+    site: str
+    pairs: PairSet
+    out: Path
+    observed: bool  # whether the pairs carry the expression of real spots
+
+    def sentences(self) -> list[str]:
+        """Say what will be written where."""
+        expression = "the OBSERVED expression of real spots" if self.observed else "expression mixed from two training spots"
+        count, side = f"{len(self.pairs):,}", self.pairs.image_px
+        return [
+            f"{count} synthetic pairs of site {self.site} will be written to {self.out}:",
+            f"patches.h5 ({count} patches of {side} x {side} px) and expression.h5ad ({len(self.pairs.genes)} genes).",
+            f"They carry {expression}, and places on the slide. How much they say of single spots has not been measured.",
+        ]
+
+
+def plan_export(site: Site, out: Path, *, allow_observed: bool = False) -> Export:
+    """Look at a site's synthetic pairs and at the place where they shall go; nothing is written.
+
+    Args:
+        site: whose pairs.
+        out: a folder that does not exist yet.
+        allow_observed: also export pairs whose expression is, or may be, a real spot's own.
+
+    Raises:
+        BadInput: there are no complete pairs, `out` exists, or the expression is observed and that was not allowed.
+        BadArtefact: the pairs are damaged.
+    """
+    pairs = PairSet.open(site.synthetic)
+    if pairs.provenance.get("kind") != KIND:
+        raise BadInput(f"{site.synthetic} holds {pairs.provenance.get('kind')}; run `c2lst-client synthesise` first.")
+    observed = pairs.provenance.get("expression") != MIXED
+    if observed and not allow_observed:
+        raise BadInput(
+            f"The pairs of site {site.name} carry the observed expression of real spots; make them with "
+            f"`c2lst-client synthesise --site {site.name} --expression {MIXED} --overwrite`, or pass {OBSERVED_NEEDS} if it may leave."
+        )
+    if out.exists():
+        raise BadInput(f"{out} exists, and nothing is overwritten; give a folder that does not exist yet.")
+    return Export(site.name, pairs, out.absolute(), observed)
+
+
+def write_export(export: Export, log: AuditLog) -> Path:
+    """Copy the pairs to a new folder, which appears when it is complete and the audit log says so.
+
+    Raises:
+        BadInput: the folder cannot be written, or has come into being meanwhile.
+        BadArtefact: the pairs are damaged, or the audit log ends in an incomplete line; nothing was exported.
+    """
+    try:
+        export.out.parent.mkdir(parents=True, exist_ok=True)
+        partial = Path(tempfile.mkdtemp(dir=export.out.parent, prefix=f".{export.out.name}.", suffix=".part"))
+    except OSError as error:
+        raise BadInput(f"{export.out.parent} cannot be written ({error.strerror}); give another folder.") from None
+    try:
+        _copy(export.pairs, partial)
+        log.append(_entry(export, sum(path.stat().st_size for path in partial.iterdir())))
+        if export.out.exists():  # a folder without files would be replaced by a rename
+            raise BadInput(f"{export.out} has come into being meanwhile; give a folder that does not exist yet.")
+        partial.rename(export.out)
+    except OSError as error:
+        raise BadInput(f"{export.out} cannot be written ({error.strerror}); give another folder.") from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return export.out
+
+
+def _copy(pairs: PairSet, folder: Path) -> None:
+    with PairWriter(
+        folder,
+        barcodes=pairs.barcodes,
+        expression=pairs.expression,
+        genes=pairs.genes,
+        image_px=pairs.image_px,
+        coords=pairs.coords,
+        provenance=pairs.provenance | {"exported_from": pairs.fingerprint},
+    ) as writer:
+        while writer.done < len(writer):
+            writer.append(pairs.patches(range(writer.done, min(writer.done + BATCH, len(writer)))))
+        writer.finish()
+
+
+def _entry(export: Export, size: int) -> Entry:
+    return Entry(
+        kind="export",
+        method="COPY",
+        path=str(export.out),
+        bytes_out=size,
+        bytes_in=0,
+        message=KIND,
+        content={
+            "site": export.site,
+            "pairs": len(export.pairs),
+            "fingerprint": export.pairs.fingerprint,
+            "expression": export.pairs.provenance.get("expression"),
+            "observed_allowed": export.observed,
+        },
+    )

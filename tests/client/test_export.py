@@ -1,0 +1,155 @@
+"""Synthetic pairs leave the state folder only when asked for: whole, told, written down, and never over anything."""
+
+import json
+import subprocess
+import sys
+
+import anndata
+import h5py
+import numpy as np
+import pytest
+from fakes.pair_process import patch, writer
+from typer.testing import CliRunner
+
+from c2lst_client.audit import AuditLog, Entry, verify_chain
+from c2lst_client.cli import app
+from c2lst_client.export import plan_export, write_export
+from c2lst_client.home import Home
+from c2lst_client.sites import SiteRecord, open_site
+from c2lst_client.spots.pairs import PairSet
+from c2lst_shared.errors import BadArtefact, BadInput
+
+COUNT = 150  # more than two batches
+
+
+def fill(site, mode):
+    provenance = {"kind": "synthetic pairs", "adapter": "a" * 64} | ({"expression": mode} if mode else {})
+    mixing = {"source": ["x"] * COUNT, "partner": ["y"] * COUNT, "partner_share": [0.25] * COUNT}
+    with writer(site.synthetic, COUNT, 8, provenance=provenance, obs=mixing) as pairs:
+        pairs.append(np.stack([patch(number, 8) for number in range(COUNT)]))
+        return pairs.finish()
+
+
+@pytest.fixture
+def home(tmp_path):
+    home = Home(tmp_path / "home")
+    SiteRecord(name="demo", organ="mob", spots=tmp_path / "raw").save(home.site("demo") / "site.json")
+    return home
+
+
+@pytest.fixture
+def site(home):
+    return open_site(home, "demo")
+
+
+def command(home, *words):
+    return CliRunner().invoke(app, ["export", "demo", "--home", str(home.path), *words])
+
+
+def test_export_copies_every_pair_and_says_so_in_the_log(tmp_path, home, site):
+    pairs = fill(site, "interpolated")
+    done = command(home, "--out", str(tmp_path / "out"), "--yes")
+    assert done.exit_code == 0
+    assert "150 synthetic pairs of site demo will be written to" in done.stdout
+    assert done.stdout.splitlines()[-1] == f"Exported to {tmp_path / 'out'}"
+    copy = PairSet.open(tmp_path / "out")
+    assert np.array_equal(copy.patches(range(COUNT)), pairs.patches(range(COUNT)))
+    assert np.array_equal(copy.expression, pairs.expression)
+    assert np.array_equal(copy.coords, pairs.coords)
+    assert copy.provenance == pairs.provenance | {"exported_from": pairs.fingerprint}
+    assert verify_chain(home.audit_log) == 1
+    line = json.loads(home.audit_log.read_text())
+    assert (line["kind"], line["path"]) == ("export", str(tmp_path / "out"))
+    assert line["bytes_out"] == sum(path.stat().st_size for path in (tmp_path / "out").iterdir())
+    assert line["content"] == {
+        "site": "demo",
+        "pairs": COUNT,
+        "fingerprint": pairs.fingerprint,
+        "expression": "interpolated",
+        "observed_allowed": False,
+    }
+
+
+def test_what_pairs_were_mixed_from_stays_behind(tmp_path, site):
+    fill(site, "interpolated")
+    out = write_export(plan_export(site, tmp_path / "out"), AuditLog(tmp_path / "audit.log"))
+    assert list(anndata.read_h5ad(out / "expression.h5ad").obs.columns) == []
+    for path in out.iterdir():
+        with h5py.File(path) as file:
+            names = []
+            file.visit(names.append)
+        assert not {"obs/source", "obs/partner", "obs/partner_share"} & set(names)
+
+
+@pytest.mark.parametrize("mode", ["observed", None, "resampled"])
+def test_pairs_of_observed_or_unknown_expression_need_so_many_words(tmp_path, home, site, mode):
+    fill(site, mode)
+    with pytest.raises(BadInput, match=r"carry the observed expression of real spots; make them .* or pass --allow-observed"):
+        plan_export(site, tmp_path / "out")
+    assert not home.audit_log.exists()
+    done = command(home, "--out", str(tmp_path / "out"), "--yes", "--allow-observed")
+    assert "the OBSERVED expression of real spots" in done.stdout
+    assert json.loads(home.audit_log.read_text())["content"]["observed_allowed"] is True
+
+
+def test_nothing_is_overwritten(tmp_path, site):
+    fill(site, "interpolated")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(BadInput, match="out exists, and nothing is overwritten; give a folder that does not exist yet"):
+        plan_export(site, tmp_path / "out")
+
+
+def test_folder_that_comes_into_being_meanwhile_is_left_alone(tmp_path, site):
+    fill(site, "interpolated")
+    planned = plan_export(site, tmp_path / "out")
+    (tmp_path / "out").mkdir()
+    with pytest.raises(BadInput, match="out has come into being meanwhile"):
+        write_export(planned, AuditLog(tmp_path / "audit.log"))
+    assert list((tmp_path / "out").iterdir()) == []
+    assert not list(tmp_path.glob(".out*"))
+
+
+def test_log_that_cannot_be_written_on_stops_the_export(tmp_path, home, site):
+    fill(site, "interpolated")
+    home.audit_log.write_text('{"incomplete')
+    with pytest.raises(BadArtefact, match="ends in an incomplete line"):
+        write_export(plan_export(site, tmp_path / "out"), AuditLog(home.audit_log))
+    assert not (tmp_path / "out").exists()
+    assert not list(tmp_path.glob(".out*"))
+
+
+def test_place_that_cannot_be_written_is_one_sentence(tmp_path, site):
+    fill(site, "interpolated")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(BadInput, match=r"file cannot be written \(.*\); give another folder"):
+        write_export(plan_export(site, tmp_path / "file" / "out"), AuditLog(tmp_path / "audit.log"))
+
+
+def test_site_without_pairs_names_the_step(tmp_path, site):
+    with pytest.raises(BadInput, match="holds no pairs"):
+        plan_export(site, tmp_path / "out")
+
+
+def test_prepared_spots_are_never_exported(tmp_path, site):
+    with writer(site.synthetic, 3, 8, provenance={"kind": "prepared spots"}) as pairs:
+        pairs.append(np.stack([patch(number, 8) for number in range(3)]))
+    with pytest.raises(BadInput, match=r"holds prepared spots; run `c2lst-client synthesise` first"):
+        plan_export(site, tmp_path / "out", allow_observed=True)
+
+
+def test_without_a_terminal_nothing_is_written_unless_agreed_to(tmp_path, home, site):
+    fill(site, "interpolated")
+    code = "import sys; from c2lst_client.cli import main; sys.exit(main())"
+    words = ["export", "demo", "--home", str(home.path), "--out", str(tmp_path / "out")]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == 2
+    assert "There is no terminal to ask 'Write them?' on; pass --yes to agree beforehand." in done.stderr
+    assert not (tmp_path / "out").exists()
+    assert not home.audit_log.exists()
+
+
+def test_lines_of_older_logs_and_of_exports_make_one_chain(tmp_path):
+    old = Entry(method="GET", path="/tuf/1", bytes_out=0, bytes_in=1).model_dump_json(exclude_none=True, exclude={"kind"})
+    (tmp_path / "audit.log").write_text(old + "\n")
+    AuditLog(tmp_path / "audit.log").append(Entry(kind="export", method="COPY", path="/out", bytes_out=5, bytes_in=0))
+    assert verify_chain(tmp_path / "audit.log") == 2
