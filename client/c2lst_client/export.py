@@ -61,7 +61,8 @@ def plan_export(site: Site, out: Path, *, allow_observed: bool = False) -> Expor
     if observed and not allow_observed:
         raise BadInput(
             f"The pairs of site {site.name} carry the observed expression of real spots; make them with "
-            f"`c2lst-client synthesise --site {site.name} --expression {MIXED} --overwrite`, or pass {OBSERVED_NEEDS} if it may leave."
+            f"`c2lst-client synthesise --site {site.name} --expression {MIXED} --overwrite`, "
+            f"or pass {OBSERVED_NEEDS} if it may leave."
         )
     if out.exists():
         raise BadInput(f"{out} exists, and nothing is overwritten; give a folder that does not exist yet.")
