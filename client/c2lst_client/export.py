@@ -1,7 +1,7 @@
 """Export: the one way by which synthetic pairs are copied out of the state folder; asked for, told, and written down.
 
 What says how a pair was mixed (which training spots, in what shares) stays behind: with it, the observed expression of the
-spots could be solved for. The rest of a pair is copied as it is.
+spots is one linear system away. Without it, it can still be found (docs/export.md), so the user is told to treat pairs as data.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class Export:
         return [
             f"{count} synthetic pairs of site {self.site} will be written to {self.out}:",
             f"patches.h5 ({count} patches of {side} x {side} px) and expression.h5ad ({len(self.pairs.genes)} genes).",
-            f"They carry {expression}, and places on the slide. How much they say of single spots has not been measured.",
+            f"They carry {expression}, and places on the slide.",
+            "Observed expression may be computed from them (docs/export.md): treat them as you treat the data they come from.",
         ]
 
 
