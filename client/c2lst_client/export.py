@@ -1,7 +1,7 @@
 """Export: the one way by which synthetic pairs are copied out of the state folder; asked for, told, and written down.
 
 What says how a pair was mixed (which training spots, in what shares) stays behind: with it, the observed expression of the
-spots could be solved for. The rest of a pair is copied as it is.
+spots is one linear system away. Without it, it can still be found (docs/export.md), so the user is told to treat pairs as data.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class Export:
         return [
             f"{count} synthetic pairs of site {self.site} will be written to {self.out}:",
             f"patches.h5 ({count} patches of {side} x {side} px) and expression.h5ad ({len(self.pairs.genes)} genes).",
-            f"They carry {expression}, and places on the slide. How much they say of single spots has not been measured.",
+            f"They carry {expression}, and places on the slide.",
+            "Observed expression may be computed from them (docs/export.md): treat them as you treat the data they come from.",
         ]
 
 
@@ -61,8 +62,8 @@ def plan_export(site: Site, out: Path, *, allow_observed: bool = False) -> Expor
     if observed and not allow_observed:
         raise BadInput(
             f"The pairs of site {site.name} carry the observed expression of real spots; make them with "
-            f"`c2lst-client synthesise --site {site.name} --expression {MIXED} --overwrite`, or pass "
-            f"{OBSERVED_NEEDS} if it may leave."
+            f"`c2lst-client synthesise --site {site.name} --expression {MIXED} --overwrite`, "
+            f"or pass {OBSERVED_NEEDS} if it may leave."
         )
     if out.exists():
         raise BadInput(f"{out} exists, and nothing is overwritten; give a folder that does not exist yet.")

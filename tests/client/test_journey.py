@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import anndata
 import pytest
 from fakes.small_site import SmallSite
 from fakes.toy_release import toy_release
@@ -59,6 +60,10 @@ def test_arms_take_equal_steps_and_results_are_kept(home):
     run.adapt(HALF)
     first = run.cotrain()
     assert {arm.kind for arm in first.arms} >= {"mean", "real", "real+augmentation", "synthetic", "real+synthetic"}
+    stored = anndata.read_h5ad(run.site.cotrain / "predictions.h5ad")
+    assert stored.obs_names.tolist() == first.test_barcodes
+    assert stored.uns["arm"] == first.primary.arm
+    assert {"predicted", *(arm.label for arm in first.arms)} <= set(stored.layers)
     written = (run.site.cotrain / "result.json").stat().st_mtime_ns
     assert journey(home).cotrain() == first
     assert (run.site.cotrain / "result.json").stat().st_mtime_ns == written

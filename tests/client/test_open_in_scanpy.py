@@ -12,9 +12,7 @@ from c2lst_client.predictions import write_predictions
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::FutureWarning"),  # of scanpy and squidpy among their own libraries
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore"),  # what scanpy and its libraries deprecate in one another is theirs to change
 ]
 
 
