@@ -52,7 +52,7 @@ def write_ome(path: Path, pixels: Pixels, um_per_px: float) -> Path:
 def jpeg(pixels: Pixels) -> bytes:
     """Pixels as a JPEG file without chroma subsampling."""
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=90, subsampling=0)
+    Image.fromarray(pixels).save(file, "JPEG", quality=85, subsampling=0)
     return file.getvalue()
 
 

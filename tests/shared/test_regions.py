@@ -291,8 +291,8 @@ def test_file_that_claims_too_much_is_refused_at_once(tmp_path: Path, tags: dict
 @pytest.mark.parametrize(
     ("pixels", "options", "message"),
     [
-        pytest.param(np.zeros((64, 64, 3), np.uint16), {"photometric": "rgb"}, "not have 8 bits per channel", id="16 bits"),
-        pytest.param(np.zeros((64, 64, 3), np.float32), {"photometric": "rgb"}, "not have 8 bits per channel", id="floats"),
+        pytest.param(np.zeros((64, 64, 3), np.uint16), {"photometric": "rgb"}, "8 bits per channel", id="16 bits"),
+        pytest.param(np.zeros((64, 64, 3), np.float32), {"photometric": "rgb"}, "8 bits per channel", id="floats"),
         pytest.param(
             np.zeros((5, 64, 64), np.uint8), {"photometric": "minisblack", "ome": True, "metadata": {"axes": "CYX"}},
             "has 5 channels and not red, green and blue", id="five channels",
@@ -341,7 +341,7 @@ slide = Slide(Path(sys.argv[1]))
 assert slide.size == (40_000, 40_000)
 overview, factor = slide.overview(1000)
 assert overview.shape == (1000, 1000, 3) and factor == 40
-if "stripped" not in sys.argv[1]:
+if "pyramid" in sys.argv[1]:
     check_h_and_e(slide)
     fit_slide(slide)
     assert len(tile_positions(slide, 1.0, 256, 0.0, 0.3)) > 1000
@@ -367,11 +367,10 @@ on_linux = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="th
 @on_linux
 @pytest.mark.slow
 @pytest.mark.parametrize("factors", [(1, 4, 16), (1,)], ids=["pyramid", "no pyramid"])
-def test_forty_thousand_pixels_square_take_less_than_two_gigabytes(
-    tmp_path: Path, factors: tuple[int, ...], record_property: object
-) -> None:
+def test_forty_thousand_pixels_square_take_less_than_two_gigabytes(tmp_path: Path, factors: tuple[int, ...]) -> None:
     pattern = np.asarray(Image.fromarray(h_and_e()).resize((320, 320)))
-    path = write_jpeg_tiles(tmp_path / "large.tif", pattern, BIG_SIDE, factors)
+    name = "pyramid.tif" if len(factors) > 1 else "one_level.tif"
+    path = write_jpeg_tiles(tmp_path / name, pattern, BIG_SIDE, factors)
     peak = peak_bytes(path)
     print(f"{path.stat().st_size / 2**20:.0f} MiB on disk, peak {peak / 2**20:.0f} MiB")
     assert peak < MAX_BYTES

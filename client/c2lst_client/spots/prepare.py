@@ -5,7 +5,6 @@ What comes after (panel, split, adaptation, co-training) reads these two files a
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +20,7 @@ from c2lst_client.spots.pairs import PairSet, PairWriter, Pixels
 from c2lst_client.spots.patch_stack import PatchStack
 from c2lst_client.spots.spotset import SpotSet
 from c2lst_shared.errors import BadArtefact
+from c2lst_shared.images.digest import image_digest
 from c2lst_shared.presets import BackboneConfig
 from c2lst_shared.progress import Progress, Silent
 from c2lst_shared.release.manifest import StainReference
@@ -164,8 +164,6 @@ def _provenance(spots: SpotSet, backbone: BackboneConfig, stain: StainReference)
             f"The image has {spots.um_per_px:.2f} um/px and the backbone works at {target:.2f}: patches are blurred; "
             "use the full-resolution image if there is one."
         )
-    with spots.slide.path.open("rb") as file:
-        image_sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return {
         "kind": KIND,
         "source": spots.source,
@@ -173,7 +171,7 @@ def _provenance(spots: SpotSet, backbone: BackboneConfig, stain: StainReference)
         "image_px": backbone.image_px,
         "patch_um": backbone.patch_um,
         "stain": stain.model_dump(mode="json"),
-        "image_sha256": image_sha256,
+        "image_sha256": image_digest(spots.slide.path),
         "counts_sha256": matrix_digest(spots.counts),
         "notes": notes,
     }

@@ -24,13 +24,13 @@ from c2lst_server.training.survey import (
     CorpusSettings,
     Surveyed,
     find_images,
-    sha256_of,
     stain_of_image,
     survey,
     typical_slide,
 )
 from c2lst_shared import atomic
 from c2lst_shared.errors import BadArtefact, BadInput
+from c2lst_shared.images.digest import image_digest
 from c2lst_shared.images.slide import Slide
 from c2lst_shared.images.stain import Method, SlideStain, normalise, reference_from
 from c2lst_shared.presets import BackboneConfig, Config
@@ -123,10 +123,10 @@ def build_corpus(
     """Cut, normalise and store the tiles of every image in a folder; an unchanged second call returns at once.
 
     Args:
-        images: folder of JPEG, PNG or TIFF images; other files in it are ignored.
+        images: folder of images: JPEG, PNG, TIFF or whole-slide formats; other files in it are ignored.
         out: folder for the corpus.
         backbone: gives the tile's size in pixels and in micrometres.
-        um_per_px: scale of all images, micrometres per pixel; None takes it from the TIFF tags.
+        um_per_px: scale of all images, micrometres per pixel; None takes it from each image's own tags.
         overlap: fraction of its side that a tile shares with the next, from 0 up to but without 1.
         min_tissue: fraction of a tile that must be tissue, from 0 to 1.
         stain_method: how stain vectors are found.
@@ -141,7 +141,7 @@ def build_corpus(
     _check_numbers(um_per_px, overlap, min_tissue)
     progress = progress or Silent()
     paths = find_images(images)
-    digests = [sha256_of(path) for path in paths]
+    digests = [image_digest(path) for path in paths]
     settings = CorpusSettings(
         image_px=backbone.image_px,
         patch_um=backbone.patch_um,
@@ -149,7 +149,7 @@ def build_corpus(
         overlap=overlap,
         min_tissue=min_tissue,
         stain_method=stain_method,
-        reference_sha256=None if reference is None else sha256_of(reference),
+        reference_sha256=None if reference is None else image_digest(reference),
         seed=seed,
     )
     fingerprint = _fingerprint(paths, digests, settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,18 +57,6 @@ def find_images(folder: Path) -> list[Path]:
     if not paths:
         raise BadInput(f"{folder} holds no image; put {', '.join(IMAGE_SUFFIXES)} files of H&E sections there.")
     return paths
-
-
-def sha256_of(path: Path) -> str:
-    """Return the digest of an image file.
-
-    Raises:
-        BadInput: there is no such file.
-    """
-    if not path.is_file():
-        raise BadInput(f"There is no image {path}.")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def survey(paths: Sequence[Path], digests: Sequence[str], settings: CorpusSettings, progress: Progress) -> list[Surveyed]:

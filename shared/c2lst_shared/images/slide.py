@@ -12,10 +12,9 @@ from c2lst_shared.images import regions
 from c2lst_shared.images.pixels import Pixels, plausible
 from c2lst_shared.images.plain import PlainImage
 from c2lst_shared.images.tiff import MAGIC, RegionTiff, needs_regions, of_scanner
-from c2lst_shared.images.whole_slide import SUFFIXES, WholeSlide, recognised
+from c2lst_shared.images.whole_slide import INDEX_IS_A_JPEG, SUFFIXES, WholeSlide, recognised
 
 PLAIN_MAGIC = (b"\x89PNG", b"\xff\xd8\xff")
-INDEX_IS_A_JPEG = ".mrxs"  # a picture of the slide, with the slide itself in a folder of the same name
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", *SUFFIXES)
 
 

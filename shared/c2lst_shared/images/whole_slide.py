@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import openslide
 
 SUFFIXES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".vmu", ".bif")
+INDEX_IS_A_JPEG = ".mrxs"  # a picture of the slide, with the slide itself in a folder of the same name
+LISTS_FILES = (".vms", ".vmu")  # text, with lines such as ImageFile=NAME.jpg
+MAX_LIST_BYTES = 1 << 20
 GENERIC = "generic-tiff"  # openslide's name for a TIFF of no scanner; ours reads more of them
 INSTALL = "pip install 'c2lst[slides]'"
 
@@ -54,6 +57,17 @@ def recognised(path: Path) -> bool:
         BadInput: openslide is missing.
     """
     return _openslide(path).OpenSlide.detect_format(path) not in (None, GENERIC)
+
+
+def companions(path: Path) -> list[Path]:
+    """Return the other files of a slide whose file is only an index: .mrxs has a folder, .vms and .vmu name their files."""
+    suffix = path.suffix.lower()
+    if suffix == INDEX_IS_A_JPEG:
+        return sorted(file for file in path.with_suffix("").rglob("*") if file.is_file())
+    if suffix not in LISTS_FILES or path.stat().st_size > MAX_LIST_BYTES:
+        return []
+    named = {line.partition("=")[2].strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()}
+    return sorted(file for file in path.parent.iterdir() if file.name in named and file != path)
 
 
 def _openslide(path: Path):  # type: ignore[no-untyped-def]  # a module
