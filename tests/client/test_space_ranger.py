@@ -686,7 +686,7 @@ def test_mouse_olfactory_bulb_is_the_same_through_space_ranger(tmp_path, matrix)
         counts=legacy.counts,
         genes=legacy.genes,
         barcodes=legacy.barcodes,
-        pixels=legacy.slide.pixels,
+        pixels=legacy.slide.shrunk(1),
     )
     site.write_space_ranger(tmp_path, matrix=matrix, hires=0.8)
     factors_of(tmp_path / "outs" / "spatial", spot_diameter_fullres=65 / (legacy.um_per_px / 2))
