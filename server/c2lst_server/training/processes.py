@@ -31,7 +31,7 @@ def default_workers() -> int:
 def spread_over(workers: int) -> Iterator[Spread]:
     """Give a function that spreads work over `workers` processes; with one, over none but this."""
     if workers <= 1:
-        yield map
+        yield lambda function, tasks: map(function, tasks)  # noqa: C417  typed as `Spread`, which the class `map` is not
         return
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
@@ -41,7 +41,7 @@ def spread_over(workers: int) -> Iterator[Spread]:
     # A fork would copy the locks of torch's threads as they happen to be.
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
     try:
-        yield pool.map
+        yield lambda function, tasks: pool.map(function, tasks)
     finally:
         pool.shutdown(cancel_futures=True)
         for name, value in former.items():

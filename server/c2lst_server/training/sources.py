@@ -111,6 +111,17 @@ def find_sources(folder: Path, *, kind: Kind | None = None, tile_px: float | Non
     return [SlideImage(name, folder / name) for name in names]
 
 
+def kind_from_text(text: str | None) -> Kind | None:
+    """Read what a person says the images are.
+
+    Raises:
+        BadInput: it is neither.
+    """
+    if text not in (None, "slides", "tiles"):
+        raise BadInput(f"--kind is slides or tiles, not {text!r}.")
+    return text  # type: ignore[return-value]  # mypy does not narrow by a tuple
+
+
 def sha256_of(path: Path) -> str:
     """Return the digest of an image file.
 

@@ -43,7 +43,7 @@ def _split_rows(slide: Surveyed, first: int) -> tuple[Range, Range]:
     """Return the ranges of training and validation tiles of one slide; tiles that would overlap both are in neither."""
     rows = slide.places[:, 1]
     start = int(np.searchsorted(rows, rows[int(len(rows) * (1 - VALIDATION_FRACTION))]))
-    apart = int(np.searchsorted(rows, rows[start] - slide.spacing + 0.5))
+    apart = int(np.searchsorted(rows, rows[start] - slide.finding.spacing + 0.5))
     if apart == 0:
         raise BadInput(f"{slide.name} gives only {len(rows)} tiles, too few to hold some out for validation; add images.")
     return (first, first + apart), (first + start, first + len(rows))

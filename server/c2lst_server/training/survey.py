@@ -19,7 +19,7 @@ from c2lst_server.training.duplicates import perceptual_hash
 from c2lst_server.training.processes import Spread
 from c2lst_server.training.quality import joined, refusals, score
 from c2lst_server.training.sources import Reader, SlideImage, Source, TileGroup, TooSmall
-from c2lst_server.training.survey_cache import Surveyed, cached, keep
+from c2lst_server.training.survey_cache import Finding, Surveyed, cached, keep
 from c2lst_shared.errors import BadInput
 from c2lst_shared.images.slide import Slide
 from c2lst_shared.images.stain import TEXTBOOK_STAINS, Method, SlideStain, fit_slide, reference_from
@@ -84,7 +84,9 @@ def survey(
     """
     found, problems = [], []
     progress.start("surveying images", len(sources))
-    tasks = [_Task(*each, settings, common, path) for *each, path in zip(sources, digests, cache, strict=True)]
+    tasks = [
+        _Task(source, digest, settings, common, path) for source, digest, path in zip(sources, digests, cache, strict=True)
+    ]
     for source, result in zip(sources, spread(_survey_task, tasks), strict=True):
         if isinstance(result, Surveyed):
             found.append(result)
@@ -103,10 +105,12 @@ def check_not_empty(surveyed: Sequence[Surveyed], settings: CorpusSettings, fold
     """
     if any(len(each.places) for each in surveyed):
         return
-    refused = sum((Counter(each.refused) for each in surveyed), Counter[str]())
+    refused = sum((Counter(each.finding.refused) for each in surveyed), Counter[str]())
     if refused:
         reasons = ", ".join(f"{count} {reason}" for reason, count in refused.most_common())
-        raise BadInput(f"No tile in {folder} is fit to learn from ({reasons}); look at the images, or pass --no-quality-filter.")
+        raise BadInput(
+            f"No tile in {folder} is fit to learn from ({reasons}); look at the images, or pass --no-quality-filter."
+        )
     raise BadInput(
         f"No tile of {settings.patch_um:g} um in {folder} shows {settings.min_tissue:.0%} tissue; lower "
         "--min-tissue or check --um-per-px."
@@ -141,17 +145,17 @@ def typical_slide(surveyed: Sequence[Surveyed]) -> Surveyed:
 
     A reference whose haematoxylin and eosin nearly coincide would make every slide as colourless.
     """
-    matrices = np.array([slide.stain.matrix for slide in surveyed])
+    matrices = np.array([slide.finding.stain.matrix for slide in surveyed])
     likeness = np.einsum("nsc,sc->n", matrices, np.array(TEXTBOOK_STAINS))
     best = np.argsort(-likeness, kind="stable")[: -(-len(surveyed) // 4)]
-    strengths = np.array([surveyed[index].stain.max_concentration for index in best])
+    strengths = np.array([surveyed[index].finding.stain.max_concentration for index in best])
     colours = (matrices[best] * strengths[:, :, None]).reshape(len(best), -1)
     distances = [float(np.linalg.norm(colours - colour, axis=1).sum()) for colour in colours]
     return surveyed[best[int(np.argmin(distances))]]
 
 
 def _survey_task(task: _Task) -> Surveyed | BadInput:
-    """Look at one source, in a process of the pool; what is wrong comes back instead of being raised, to be said with the rest."""
+    """Look at one source, in a process of the pool; what is wrong comes back as a result, to be said with the rest."""
     source = task.source
     known = cached(task.cache, source.name, task.sha256)
     if known is not None:
@@ -172,8 +176,8 @@ def _survey_slide(source: SlideImage, task: _Task) -> Surveyed:
     stain = _fit(slide, settings)
     read = source.reader(scale, settings.patch_um, settings.image_px, slide)
     kept, hashes, refused = _look(read, centres, np.array(stain.white), settings, min_tissue=0.0)  # the mask has judged that
-    side = settings.patch_um / scale
-    found = Surveyed(source.name, task.sha256, scale, side, centres[kept], hashes, stain, refused)
+    finding = Finding(um_per_px=scale, spacing=settings.patch_um / scale, stain=stain, refused=refused)
+    found = Surveyed(source.name, task.sha256, finding, centres[kept], hashes)
     keep(task.cache, found)
     return found
 
@@ -186,7 +190,8 @@ def _survey_tiles(group: TileGroup, task: _Task) -> Surveyed:
     places = np.repeat(np.arange(len(group.files), dtype=np.float64)[:, None], 2, axis=1)
     read = group.reader(scale, settings.patch_um, settings.image_px)
     kept, hashes, refused = _look(read, places, np.array(stain.white), settings, min_tissue=settings.min_tissue)
-    found = Surveyed(group.name, task.sha256, scale, 1.0, places[kept], hashes, stain, refused)
+    finding = Finding(um_per_px=scale, spacing=1.0, stain=stain, refused=refused)
+    found = Surveyed(group.name, task.sha256, finding, places[kept], hashes)
     if stain is not task.common:  # which depends on what else is in the folder
         keep(task.cache, found)
     return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +18,12 @@ DAMAGE = (OSError, ValueError, KeyError, EOFError, ValidationError, zipfile.BadZ
 
 
 class Finding(Config):
-    """The part of `Surveyed` that is not arrays."""
+    """What was found in a source, its tiles apart."""
 
     um_per_px: float
-    spacing: float
+    spacing: float  # how far apart two places must be for their tiles not to overlap
     stain: SlideStain
-    refused: dict[str, int]
+    refused: dict[str, int]  # reason -> tiles
 
 
 @dataclass(frozen=True)
@@ -32,23 +32,19 @@ class Surveyed:
 
     name: str
     sha256: str
-    um_per_px: float
-    spacing: float  # how far apart two places must be for their tiles not to overlap
+    finding: Finding
     places: npt.NDArray[np.float64]  # N x 2: of the tiles that are fit, as their source counts
     hashes: npt.NDArray[np.uint64]  # N x 2
-    stain: SlideStain
-    refused: dict[str, int]  # reason -> tiles
 
     def without(self, rows: npt.NDArray[np.bool_]) -> Surveyed:
         """The same without the tiles that `rows` marks."""
-        return Surveyed(**{**vars(self), "places": self.places[~rows], "hashes": self.hashes[~rows]})
+        return replace(self, places=self.places[~rows], hashes=self.hashes[~rows])
 
 
 def keep(path: Path, found: Surveyed) -> None:
     """Write the file of one source."""
-    finding = Finding(um_per_px=found.um_per_px, spacing=found.spacing, stain=found.stain, refused=found.refused)
     with atomic.replacing(path) as temporary, temporary.open("wb") as file:
-        text = np.frombuffer(finding.model_dump_json().encode(), np.uint8)
+        text = np.frombuffer(found.finding.model_dump_json().encode(), np.uint8)
         np.savez(file, finding=text, places=found.places, hashes=found.hashes)
 
 
@@ -62,4 +58,4 @@ def cached(path: Path, name: str, sha256: str) -> Surveyed | None:
         return None
     if places.dtype != np.float64 or hashes.dtype != np.uint64 or not places.shape == hashes.shape == (len(places), 2):
         return None
-    return Surveyed(name, sha256, finding.um_per_px, finding.spacing, places, hashes, finding.stain, finding.refused)
+    return Surveyed(name, sha256, finding, places, hashes)
