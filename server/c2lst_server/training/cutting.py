@@ -1,7 +1,7 @@
 """The second pass: tiles are cut again, a job at a time, and go to the file that training reads.
 
-A job is `JOB_TILES` tiles, of one slide or of several: a large slide is shared by the processes, and small groups of tiles do not
-cost one task each.
+A job is `JOB_TILES` tiles, of one slide or of several: a large slide is shared by the processes, and small groups of tiles do
+not cost one task each.
 """
 
 from __future__ import annotations

@@ -31,7 +31,7 @@ def default_workers() -> int:
 def spread_over(workers: int) -> Iterator[Spread]:
     """Give a function that spreads work over `workers` processes; with one, over none but this."""
     if workers <= 1:
-        yield lambda function, tasks: map(function, tasks)  # noqa: C417  typed as `Spread`, which the class `map` is not
+        yield lambda function, tasks: map(function, tasks)
         return
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
