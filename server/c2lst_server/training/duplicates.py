@@ -9,6 +9,7 @@ from PIL import Image
 from c2lst_shared.images.tissue import Pixels
 
 BITS_APART = 3  # of 128: saving a tile again as JPEG turns a few, neighbouring tissue turns dozens
+LOOKED_BACK = 16
 BANDS = 4  # two fingerprints at most 3 bits apart are equal in one of 4 parts
 
 
@@ -22,32 +23,28 @@ def perceptual_hash(tiles: Pixels) -> npt.NDArray[np.uint64]:
 
 
 def repeated(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-    """Mark the rows of N x 2 hashes that are within `BITS_APART` of an earlier row that stays.
+    """Mark the rows of N x 2 hashes that are within `BITS_APART` of an earlier row; the first of its kind stays.
 
     Work and memory grow with the number of tiles, not with that of pairs: only rows that agree in a quarter of their bits are
     compared.
     """
     bands = hashes.view(np.uint32).reshape(len(hashes), BANDS)
     gone = np.zeros(len(hashes), np.bool_)
-    pairs = np.concatenate([_close_pairs(hashes, bands[:, band]) for band in range(BANDS)])
-    for earlier, later in np.unique(pairs, axis=0).tolist():  # in order of `earlier`, which is decided by then
-        gone[later] |= not gone[earlier]
+    for band in range(BANDS):
+        gone[_close_to_earlier(hashes, bands[:, band])] = True
     return gone
 
 
-def _close_pairs(hashes: npt.NDArray[np.uint64], band: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
-    """Return M x 2 rows, the earlier first, that agree in this band and are close in all bits.
+def _close_to_earlier(hashes: npt.NDArray[np.uint64], band: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]:
+    """Return the rows that agree in this band with an earlier one and are close to it in all bits.
 
-    In a long run of equal bands (blank tiles), each row is compared with the first and with those just before it only.
+    In a long run of equal bands (blank tiles), each row is compared with the `LOOKED_BACK` before it only.
     """
     order = np.argsort(band, kind="stable")
-    ordered = band[order]
-    first = np.searchsorted(ordered, ordered, side="left")
-    found = [np.empty((0, 2), np.int64)]
-    for back in range(1, 17):
-        partner = np.maximum(np.arange(len(order)) - back, first)
-        rows = np.flatnonzero(partner < np.arange(len(order)))
-        a, b = order[partner[rows]], order[rows]
-        apart = np.bitwise_count(hashes[a] ^ hashes[b]).sum(axis=1)
-        found.append(np.stack([a, b], axis=1)[apart <= BITS_APART])
-    return np.concatenate(found)
+    found = []
+    for back in range(1, min(LOOKED_BACK, len(order) - 1) + 1):
+        earlier, later = order[:-back], order[back:]
+        same = band[earlier] == band[later]
+        earlier, later = earlier[same], later[same]
+        found.append(later[np.bitwise_count(hashes[earlier] ^ hashes[later]).sum(axis=1) <= BITS_APART])
+    return np.concatenate(found) if found else np.empty(0, np.int64)

@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from c2lst_shared.images.tissue import MAX_RED_TO_GREEN, Pixels, optical_density
+from c2lst_shared.images.tissue import Pixels, optical_density
 
 Reason = Literal["white", "pen", "fold", "blur", "small", "unreadable"]
 
 LOOKED_AT = 64  # pixels along a side
 FAINT = 0.06  # mean optical density of 2 x 2 pixels below which they are glass
-INK_DENSITY = 0.25  # optical density from which the colour of a pixel says what it is
+INK_DENSITY, INK_RED_TO_GREEN = 0.4, 1.45  # blue and green ink: this dense, this much more red than green is absorbed
 BLACK_DENSITY, BLACK_TINT = 1.2, 1.3  # black ink: this dense, its channels differing by less than this factor
 MAX_INK = 0.08  # fraction of a tile's pixels
 MIN_SHARPNESS = 0.12  # see `Scores.sharpness`
@@ -47,7 +47,7 @@ def score(tiles: Pixels, white: npt.NDArray[np.float64]) -> Scores:
     """
     density = optical_density(_looked_at(tiles), white)
     mean, red, green = density.mean(axis=-1), density[..., 0], density[..., 1]
-    bluish = (mean > INK_DENSITY) & (red > MAX_RED_TO_GREEN * green)
+    bluish = (mean > INK_DENSITY) & (red > INK_RED_TO_GREEN * green)
     black = (mean > BLACK_DENSITY) & (density.max(axis=-1) < BLACK_TINT * density.min(axis=-1))
     beside = mean[:, 1:-1, :-2] + mean[:, 1:-1, 2:] + mean[:, :-2, 1:-1] + mean[:, 2:, 1:-1]
     fine = (beside - 4 * mean[:, 1:-1, 1:-1]).var(axis=(1, 2))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -186,6 +185,7 @@ def _survey_tiles(group: TileGroup, task: _Task) -> Surveyed:
     settings, scale = task.settings, _scale_of(group, task.settings)
     stain = _own_stain(group, scale, settings) or task.common
     if stain is None:
+        _sample(group, scale, settings)  # where no tile can be read, its sentence is the better one
         raise BadInput(f"The tiles of {group.name} in {group.folder} show too little tissue to find their stains; add tiles.")
     places = np.repeat(np.arange(len(group.files), dtype=np.float64)[:, None], 2, axis=1)
     read = group.reader(scale, settings.patch_um, settings.image_px)
@@ -236,12 +236,15 @@ def _own_stain(group: TileGroup, scale: float, settings: CorpusSettings) -> Slid
 
 def _sample(group: TileGroup, scale: float, settings: CorpusSettings) -> Pixels:
     """Read tiles from all over the group: what is no image, or too small, is left to `_look`."""
-    read, tiles = group.reader(scale, settings.patch_um, settings.image_px), []
+    read = group.reader(scale, settings.patch_um, settings.image_px)
+    tiles, errors = [], []
     for number in range(0, len(group.files), -(-len(group.files) // SAMPLE)):
-        with suppress(BadInput):
+        try:
             tiles.append(read(np.array([number, number], np.float64)))
+        except BadInput as error:
+            errors.append(error)
     if not tiles:
-        raise BadInput(f"No tile of {group.name} can be read.")
+        raise errors[0]
     return np.stack(tiles)
 
 

@@ -51,7 +51,7 @@ def keep(path: Path, found: Surveyed) -> None:
 def cached(path: Path, name: str, sha256: str) -> Surveyed | None:
     """Read the file of one source; None when there is none, or it is damaged."""
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             finding = Finding.model_validate_json(arrays["finding"].tobytes())
             places, hashes = arrays["places"], arrays["hashes"]
     except DAMAGE:
