@@ -19,7 +19,7 @@ from c2lst_shared.images.tissue import Pixels, optical_density
 
 Reason = Literal["white", "pen", "fold", "blur", "small", "unreadable"]
 
-LOOKED_AT = 64  # pixels along a side
+LOOKED_AT, LEAST = 64, 8  # pixels along a side: usually, and of the smallest tiles
 FAINT = 0.06  # mean optical density of 2 x 2 pixels below which they are glass
 INK_DENSITY, INK_RED_TO_GREEN = 0.4, 1.45  # blue and green ink: this dense, this much more red than green is absorbed
 BLACK_DENSITY, BLACK_TINT = 1.2, 1.3  # black ink: this dense, its channels differing by less than this factor
@@ -38,14 +38,15 @@ class Scores:
     density: npt.NDArray[np.float32]  # mean optical density of the densest quarter, in blocks larger than nuclei
 
 
-def score(tiles: Pixels, white: npt.NDArray[np.float64]) -> Scores:
+def score(tiles: Pixels, white: npt.NDArray[np.float64], scanned_px: int = LOOKED_AT) -> Scores:
     """Measure tiles as they were scanned.
 
     Args:
         tiles: N x P x P x 3 of one slide, before stain normalisation; P is at least 8.
         white: red, green and blue of the slide's empty glass.
+        scanned_px: pixels of the slide along a tile's side; what was enlarged from fewer is not blurred for that.
     """
-    density = optical_density(_looked_at(tiles), white)
+    density = optical_density(_looked_at(tiles, max(min(scanned_px, LOOKED_AT), LEAST)), white)
     mean, red, green = density.mean(axis=-1), density[..., 0], density[..., 1]
     bluish = (mean > INK_DENSITY) & (red > INK_RED_TO_GREEN * green)
     black = (mean > BLACK_DENSITY) & (density.max(axis=-1) < BLACK_TINT * density.min(axis=-1))
@@ -83,10 +84,10 @@ def joined(parts: Sequence[Scores]) -> Scores:
     return Scores(**{name: np.concatenate([vars(part)[name] for part in parts]) for name in vars(parts[0])})
 
 
-def _looked_at(tiles: Pixels) -> Pixels:
-    if tiles.shape[1] <= LOOKED_AT:
+def _looked_at(tiles: Pixels, side: int) -> Pixels:
+    if tiles.shape[1] <= side:
         return tiles
-    size = (LOOKED_AT, LOOKED_AT)
+    size = (side, side)
     return np.stack([np.asarray(Image.fromarray(tile).resize(size, Image.Resampling.BOX)) for tile in tiles])
 
 

@@ -174,9 +174,9 @@ def _survey_slide(source: SlideImage, task: _Task) -> Surveyed:
     centres = tile_positions(slide, scale, settings.patch_um, settings.overlap, settings.min_tissue)
     stain = _fit(slide, settings)
     read = source.reader(scale, settings.patch_um, settings.image_px, slide)
-    kept, hashes, refused = _look(read, centres, np.array(stain.white), settings, min_tissue=0.0)  # the mask has judged that
-    finding = Finding(um_per_px=scale, spacing=settings.patch_um / scale, stain=stain, refused=refused)
-    found = Surveyed(source.name, task.sha256, finding, centres[kept], hashes)
+    finding = Finding(um_per_px=scale, spacing=settings.patch_um / scale, stain=stain, refused={})
+    kept, hashes, refused = _look(read, centres, finding, settings, min_tissue=0.0)  # the mask has judged that
+    found = Surveyed(source.name, task.sha256, finding.model_copy(update={"refused": refused}), centres[kept], hashes)
     keep(task.cache, found)
     return found
 
@@ -189,19 +189,24 @@ def _survey_tiles(group: TileGroup, task: _Task) -> Surveyed:
         raise BadInput(f"The tiles of {group.name} in {group.folder} show too little tissue to find their stains; add tiles.")
     places = np.repeat(np.arange(len(group.files), dtype=np.float64)[:, None], 2, axis=1)
     read = group.reader(scale, settings.patch_um, settings.image_px)
-    kept, hashes, refused = _look(read, places, np.array(stain.white), settings, min_tissue=settings.min_tissue)
-    finding = Finding(um_per_px=scale, spacing=1.0, stain=stain, refused=refused)
-    found = Surveyed(group.name, task.sha256, finding, places[kept], hashes)
+    finding = Finding(um_per_px=scale, spacing=1.0, stain=stain, refused={})
+    kept, hashes, refused = _look(read, places, finding, settings, min_tissue=settings.min_tissue)
+    found = Surveyed(group.name, task.sha256, finding.model_copy(update={"refused": refused}), places[kept], hashes)
     if stain is not task.common:  # which depends on what else is in the folder
         keep(task.cache, found)
     return found
 
 
 def _look(
-    read: Reader, places: npt.NDArray[np.float64], white: npt.NDArray[np.float64], settings: CorpusSettings, min_tissue: float
+    read: Reader,
+    places: npt.NDArray[np.float64],
+    finding: Finding,
+    settings: CorpusSettings,
+    min_tissue: float,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64], dict[str, int]]:
     """Read every tile once, a few at a time; return the rows that are fit, their hashes, and how many were refused for what."""
     rows, scores, hashes, refused = [], [], [], Counter[str]()
+    white, scanned_px = np.array(finding.stain.white), round(settings.patch_um / finding.um_per_px)
     first_error = None
     for start in range(0, len(places), LOOKED_AT):
         tiles = []
@@ -213,7 +218,7 @@ def _look(
                 first_error = first_error or error
                 refused["small" if isinstance(error, TooSmall) else "unreadable"] += 1
         if tiles:
-            scores.append(score(np.stack(tiles), white))
+            scores.append(score(np.stack(tiles), white, scanned_px))
             hashes.append(perceptual_hash(np.stack(tiles)))
     if first_error is not None and not rows:
         raise first_error
