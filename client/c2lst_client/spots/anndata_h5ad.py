@@ -18,9 +18,10 @@ from PIL import Image
 
 from c2lst_client.spots.anndata_table import positions, read_table, refuse_huge
 from c2lst_client.spots.checks import Found
+from c2lst_client.spots.damage import refused
 from c2lst_client.spots.legacy_st import image_beside
 from c2lst_shared import atomic
-from c2lst_shared.errors import BadInput, C2lstError
+from c2lst_shared.errors import BadInput
 from c2lst_shared.images.slide import IMAGE_SUFFIXES, Slide
 
 if TYPE_CHECKING:
@@ -95,14 +96,8 @@ def opened(path: Path) -> Iterator[h5py.File]:
 
     if not path.is_file():
         raise BadInput(f"There is no file {path}.")
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except C2lstError:
-        raise
-    except Exception as error:  # a damaged file makes those readers raise anything at all
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(f"{path} cannot be read as AnnData ({reason}); open and save it with a current anndata.") from None
+    with refused(path, "AnnData", "open and save it with a current anndata"), h5py.File(path, "r") as file:
+        yield file
 
 
 def _library(file: h5py.File, path: Path) -> h5py.Group | None:

@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from c2lst_client.spots.damage import refused
 from c2lst_client.spots.pair_files import BARCODE, COORDS, IMG
-from c2lst_shared.errors import BadInput, C2lstError
+from c2lst_shared.errors import BadInput
 
 if TYPE_CHECKING:
     import h5py
@@ -152,14 +153,8 @@ def opened(path: Path) -> Iterator[h5py.File]:
 
     if not path.is_file():
         raise BadInput(f"There is no file {path}.")
-    try:
-        with h5py.File(path, "r") as file:
-            yield file
-    except C2lstError:
-        raise
-    except Exception as error:  # a damaged file makes HDF5 raise anything at all
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(f"{path} cannot be read as HDF5 ({reason}); it may be cut short: copy it again.") from None
+    with refused(path, "HDF5", "it may be cut short: copy it again"), h5py.File(path, "r") as file:
+        yield file
 
 
 def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
