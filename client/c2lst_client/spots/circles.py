@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from c2lst_client.spots.damage import refused
 from c2lst_client.spots.zarr_store import INSTALL, refuse_unsafe
-from c2lst_shared.errors import BadInput, C2lstError
+from c2lst_shared.errors import BadInput
 
 PARQUET, GEOMETRY = "shapes.parquet", "geometry"
 COORDS, INDEX, ATTRIBUTES = "coords", "Index", "spatialdata_attrs"  # of format 0.1
@@ -58,16 +59,11 @@ def _from_parquet(path: Path) -> tuple[list[str], npt.NDArray[np.float64]]:
         from pyarrow import parquet
     except ImportError:
         raise BadInput(f"{path} is a Parquet table, and pyarrow is not installed; run: {INSTALL}") from None
-    try:
+    with refused(path, "a table of circles", "copy it again"):
         with parquet.ParquetFile(path) as file:
             _refuse_many(file.metadata.num_rows, path)
             frame = file.read().to_pandas()
         return [str(name) for name in frame.index], _points(frame[GEOMETRY].tolist(), path)
-    except C2lstError:
-        raise
-    except Exception as error:  # a damaged file makes pyarrow raise anything at all
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(f"{path} cannot be read as a table of circles ({reason}); copy it again.") from None
 
 
 def _points(geometry: Sequence[Any], path: Path) -> npt.NDArray[np.float64]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from c2lst_shared.errors import BadInput, C2lstError
+from c2lst_client.spots.damage import refused
+from c2lst_shared.errors import BadInput
 
 if TYPE_CHECKING:
     import zarr
@@ -45,15 +46,9 @@ def opened(path: Path) -> Iterator[zarr.Group]:
         import zarr
     except ImportError:
         raise BadInput(f"{path} is a Zarr store, and zarr is not installed; run: {INSTALL}") from None
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of files that are not Zarr's own, such as shapes.parquet
-            yield zarr.open_group(str(path), mode="r", use_consolidated=False)  # a consolidated copy may be out of date
-    except C2lstError:
-        raise
-    except Exception as error:  # a damaged store makes those readers raise anything at all
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(f"{path} cannot be read as Zarr ({reason}); it may be incomplete: copy it again.") from None
+    with refused(path, "Zarr", "it may be incomplete: copy it again"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of files that are not Zarr's own, such as shapes.parquet
+        yield zarr.open_group(str(path), mode="r", use_consolidated=False)  # a consolidated copy may be out of date
 
 
 def refuse_unsafe(element: Any, path: Path) -> None:
