@@ -47,7 +47,7 @@ def init(
 @app.command()
 def train(
     organ: Annotated[str, typer.Option(help="What the backbone is for, for example mob or breast.")],
-    images: Annotated[Path, typer.Option(help="Folder of H&E images (JPEG, PNG, TIFF), one slide each.")],
+    images: Annotated[Path, typer.Option(help="Folder of H&E slides or of tiles, or a corpus of `tiles build`.")],
     preset: Annotated[str, typer.Option(help="tiny (a CPU in minutes), small (a CPU in an hour) or paper (a GPU).")] = "small",
     um_per_px: Annotated[
         float | None, typer.Option(min=0.01, max=100, help="Micrometres per pixel, where the images do not say.")
@@ -57,10 +57,17 @@ def train(
     overlap: Annotated[float, typer.Option(min=0, max=0.9, help="Overlap of neighbouring tiles.")] = 0.5,
     min_tissue: Annotated[float, typer.Option(min=0, max=1, help="Least fraction of tissue in a tile.")] = 0.5,
     seed: Annotated[int, typer.Option(min=0, help="Of weights, batches and noise.")] = 0,
+    quality_filter: Annotated[
+        bool, typer.Option("--quality-filter/--no-quality-filter", help="Leave out blurred, folded and pen-marked tiles.")
+    ] = True,
+    corpus_workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes that prepare tiles; by default one per core, at most 8.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tile and normalise the images, then stop.")] = False,
     home: HomeOption = None,
 ) -> None:
     """Tile and stain-normalise images, then pretrain a backbone; the same command resumes after a stop."""
+    from c2lst_server.tiles.processes import default_workers
     from c2lst_server.training import pretrain
     from c2lst_shared.diffusion.workers import join_workers
     from c2lst_shared.presets import get_preset
@@ -81,7 +88,9 @@ def train(
             overlap=overlap,
             min_tissue=min_tissue,
             seed=seed,
+            quality_filter=quality_filter,
             corpus_only=dry_run,
+            corpus_workers=corpus_workers or default_workers(),
             progress=shown if workers.is_first else Silent(),
             stop=stop,
             workers=workers,

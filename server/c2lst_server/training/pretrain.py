@@ -16,7 +16,8 @@ import numpy as np
 
 from c2lst_server.home import Home
 from c2lst_server.runs import RUN, SAMPLES_FOLDER, RunRecord, load_run, save_run
-from c2lst_server.training.corpus import Corpus, build_corpus
+from c2lst_server.tiles.build import build_corpus, origin_of
+from c2lst_server.tiles.corpus import Corpus, is_corpus
 from c2lst_server.training.pictures import save_curve, save_grid
 from c2lst_shared import atomic, checkpoint, journal, locking
 from c2lst_shared.canonical import fingerprint
@@ -50,7 +51,9 @@ def train(
     overlap: float = 0.5,
     min_tissue: float = 0.5,
     seed: int = 0,
+    quality_filter: bool = True,
     corpus_only: bool = False,
+    corpus_workers: int = 1,
     progress: Progress | None = None,
     stop: Callable[[], bool] = lambda: False,
     workers: Workers | None = None,
@@ -60,14 +63,16 @@ def train(
     Args:
         home: the server's state folder.
         organ: what the backbone is for, for example "mob".
-        images: folder of H&E images.
+        images: folder of H&E images, or a corpus that was built before (`c2lst-server tiles build`), which is used as it is.
         preset: model and training configuration.
         run_id: name of the run's folder.
         um_per_px: scale of the images, micrometres per pixel, where the files do not say.
         overlap: of neighbouring tiles, a fraction of their side.
         min_tissue: least fraction of tissue in a tile.
         seed: of weights, batches and noise.
+        quality_filter: leave out tiles that are blurred, folded or marked with a pen.
         corpus_only: stop once the corpus is built.
+        corpus_workers: processes that look at images and cut them.
         progress: where to say how far it is.
         stop: asked after each step; when true the state is saved and `Interrupted` raised.
         workers: the processes of this run; the first one builds the corpus and writes everything.
@@ -79,23 +84,45 @@ def train(
     """
     progress, workers = progress or Silent(), workers or Workers()
     folder = home.run(run_id)
+    corpus = images if is_corpus(images) else folder / "corpus"
     message = f"Another process works on run {run_id!r}; wait until it is done, or stop it."
     with locking.locked(folder / ".lock", message) if workers.is_first else nullcontext():
-        if workers.is_first:
+        if workers.is_first and corpus != images:
+            origin = origin_of(
+                images,
+                backbone=preset.backbone,
+                organ=organ,
+                um_per_px=um_per_px,
+                overlap=overlap,
+                min_tissue=min_tissue,
+                quality_filter=quality_filter,
+                seed=seed,
+            )
             with journal.recorded("corpus", folder):
-                build_corpus(
-                    images,
-                    folder / "corpus",
-                    backbone=preset.backbone,
-                    um_per_px=um_per_px,
-                    overlap=overlap,
-                    min_tissue=min_tissue,
-                    seed=seed,
-                    progress=progress,
-                )
+                build_corpus(origin, corpus, workers=corpus_workers, progress=progress)
         workers.wait()
-        pretraining = _Pretraining(home, organ, Corpus.open(folder / "corpus"), preset, run_id, seed, workers)
+        opened = Corpus.open(corpus)
+        pretraining = _Pretraining(home, organ, opened, fitted_to(preset, opened, organ), run_id, seed, workers)
         return pretraining.record if corpus_only else pretraining.run(progress, stop)
+
+
+def fitted_to(preset: Preset, corpus: Corpus, organ: str) -> Preset:
+    """Return the preset for tiles that show as much tissue as those of the corpus.
+
+    Raises:
+        BadInput: the corpus is of another organ, or its tiles have another number of pixels.
+    """
+    if corpus.record.organ not in (None, organ):
+        raise BadInput(
+            f"{corpus.folder} is a corpus of {corpus.record.organ}, not of {organ}; pass the right one with --images."
+        )
+    settings = corpus.record.settings
+    if settings.image_px != preset.backbone.image_px:
+        raise BadInput(
+            f"{corpus.folder} has tiles of {settings.image_px} px, but preset {preset.name} wants {preset.backbone.image_px}; "
+            f"build it again with tiles build --preset {preset.name}."
+        )
+    return preset.model_copy(update={"backbone": preset.backbone.model_copy(update={"patch_um": settings.patch_um})})
 
 
 class _Pretraining:

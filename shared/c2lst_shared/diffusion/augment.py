@@ -6,6 +6,8 @@ expression vector belongs to each of them alike.
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -33,12 +35,19 @@ def turned(x: Tensor, which: Tensor) -> Tensor:
     return torch.stack(result)
 
 
+class StoredPixels(Protocol):
+    """Pixels [N, P, P, 3] that are no array, but are decoded as they are read."""
+
+    def read(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """Return the patches of some rows."""
+
+
 class StoredBatches:
-    """Draws from `pixels` [N, P, P, 3] (an array or a memory map) and, when given, `condition` [N, D] at the same rows."""
+    """Draws from `pixels` [N, P, P, 3] and, when given, `condition` [N, D] at the same rows."""
 
     def __init__(
         self,
-        pixels: npt.NDArray[np.uint8],
+        pixels: npt.NDArray[np.uint8] | StoredPixels,
         rows: npt.NDArray[np.int64],
         condition: Tensor | None = None,
         *,
@@ -52,7 +61,8 @@ class StoredBatches:
     def __call__(self, size: int, generator: torch.Generator, part: slice = WHOLE) -> Batch:
         """Draw `size` rows with replacement and read those of `part`."""
         rows = self._rows[torch.randint(len(self._rows), (size,), generator=generator).numpy()][part]
-        images = to_unit(np.stack([self._pixels[row] for row in rows]))
+        stored = self._pixels
+        images = to_unit(np.stack([stored[row] for row in rows]) if isinstance(stored, np.ndarray) else stored.read(rows))
         if self._augment:
             images = turned(images, torch.randint(8, (size,), generator=generator)[part])
         condition = None if self._condition is None else self._condition[torch.from_numpy(rows)]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from typing import NamedTuple, Protocol
 
@@ -31,6 +32,15 @@ class Batch(NamedTuple):
 
     images: Tensor  # [B, 3, P, P] in [-1, 1]
     condition: Tensor | None = None  # [B, D], or None for the backbone
+
+
+class Draw(NamedTuple):
+    """A batch with all that chance decides about it."""
+
+    batch: Batch
+    t: Tensor  # [B]
+    noise: Tensor  # [B, 3, P, P]
+    keep: Tensor | None  # [B], whether the condition is seen; None without a condition
 
 
 class Batches(Protocol):
@@ -86,11 +96,17 @@ class Trainer:
 
     def train(self, on_step: Callable[[Trainer], None], stop: Callable[[], bool] = lambda: False) -> bool:
         """Run until the configured number of steps; return whether it was reached (`stop` is asked after each step)."""
-        while self.step < self.config.steps:
-            self.losses.append(self._one_step())
-            on_step(self)
-            if self._workers.any(stop()):
-                break
+        # While one step computes, a thread draws the next: reading and decoding patches then costs a fast card no time.
+        with ThreadPoolExecutor(1, thread_name_prefix="draws") as ahead:
+            drawn = ahead.submit(self._draws_of, self.step)
+            while self.step < self.config.steps:
+                draws = drawn.result()
+                if self.step + 1 < self.config.steps:
+                    drawn = ahead.submit(self._draws_of, self.step + 1)
+                self.losses.append(self._one_step(draws))
+                on_step(self)
+                if self._workers.any(stop()):
+                    break
         return self.step >= self.config.steps
 
     @contextmanager
@@ -137,22 +153,27 @@ class Trainer:
     @torch.no_grad()
     def validation_loss(self, batches: Batches, *, size: int, count: int) -> float:
         """Mean loss over `count` batches of `size`, on the same draws at every call, so that values can be compared."""
-        losses = [
-            float(self._loss(self.network, batches, size, torch.Generator().manual_seed(draw), training=False).mean())
-            for draw in range(count)
-        ]
+        losses = []
+        for number in range(count):
+            draw = self._draw(batches, size, torch.Generator().manual_seed(number), training=False)
+            losses.append(float(self._loss(self.network, draw, training=False).mean()))
         return sum(losses) / len(losses)
 
-    def _one_step(self) -> float:
+    def _draws_of(self, step: int) -> list[Draw]:
+        """Draw the micro-batches of a step."""
+        generator = torch.Generator().manual_seed((self._seed * 1_000_003 + step) % 2**63)
+        size, count = self.config.micro_batch, self.config.accumulation
+        return [self._draw(self._batches, size, generator, training=True) for _ in range(count)]
+
+    def _one_step(self, draws: list[Draw]) -> float:
         config = self.config
         for group in self._optimizer.param_groups:
             group["lr"] = learning_rate(config, self.step)
-        generator = torch.Generator().manual_seed((self._seed * 1_000_003 + self.step) % 2**63)
         total = torch.zeros((), device=self.device)
-        for number in range(config.accumulation):
+        for number, draw in enumerate(draws):
             last = number == config.accumulation - 1
             with nullcontext() if last else self._workers.without_averaging(self._joined):
-                losses = self._loss(self._joined, self._batches, config.micro_batch, generator, training=True)
+                losses = self._loss(self._joined, draw, training=True)
                 loss = losses.mean() / config.accumulation
                 loss.backward()
             total += loss.detach()
@@ -165,23 +186,28 @@ class Trainer:
             raise C2lstError(f"Training diverged at step {self.step} (the loss is {value}); lower the learning rate.")
         return value
 
-    def _loss(self, network: nn.Module, batches: Batches, size: int, generator: torch.Generator, *, training: bool) -> Tensor:
-        """Loss per sample of a fresh batch of `size`; in training of this process's part, with conditions dropped."""
+    def _draw(self, batches: Batches, size: int, generator: torch.Generator, *, training: bool) -> Draw:
+        """Draw a batch of `size`; in training this process's part of it, with conditions dropped."""
         part = self._workers.part(size) if training else WHOLE
-        images, condition = batches(size, generator, part)
+        batch = batches(size, generator, part)
         last = self._schedule.config.train_steps
         first = int(self.config.noise_from * last) if training else 0
-        t = torch.randint(first, last, (size,), generator=generator)[part].to(self.device)
-        noise = torch.randn((size, *images.shape[1:]), generator=generator)[part].to(self.device)
-        images = images.to(self.device)
+        t = torch.randint(first, last, (size,), generator=generator)[part]
+        noise = torch.randn((size, *batch.images.shape[1:]), generator=generator)[part]
+        if batch.condition is None:
+            return Draw(batch, t, noise, None)
+        dropout = self.config.condition_dropout if training else 0.0
+        return Draw(batch, t, noise, torch.rand(size, generator=generator)[part] >= dropout)
+
+    def _loss(self, network: nn.Module, draw: Draw, *, training: bool) -> Tensor:
+        """Loss of each sample that was drawn."""
+        t, noise, images = (tensor.to(self.device) for tensor in (draw.t, draw.noise, draw.batch.images))
         x = self._schedule.add_noise(images, noise, t)
         with autocast(self.device):
-            if condition is None:
+            if draw.batch.condition is None or draw.keep is None:
                 prediction = network(x, t)
             else:
-                dropout = self.config.condition_dropout if training else 0.0
-                keep = torch.rand(size, generator=generator)[part] >= dropout
-                prediction = network(x, t, condition.to(self.device), keep.to(self.device))
+                prediction = network(x, t, draw.batch.condition.to(self.device), draw.keep.to(self.device))
         if training and self.config.weighting == "uniform":
             return self._schedule.error(prediction, images, noise, t)
         return self._schedule.loss(prediction, images, noise, t)
