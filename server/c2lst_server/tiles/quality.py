@@ -1,8 +1,9 @@
 """Which tiles are fit to learn from: in focus, free of pen marks, not folded, and not empty.
 
 Every tile is looked at on `LOOKED_AT` pixels, about 2 to 3 micrometres each, so that the numbers mean the same for every
-preset. Light is measured as optical density against the slide's own glass. Whether tissue is folded is judged against the
-other tiles of its slide: two layers absorb twice, but how much one layer absorbs differs between laboratories.
+preset. Light is measured as optical density against the slide's own glass. Whether tissue is folded or out of focus is judged
+against the other tiles of its slide as well: two layers absorb twice, but how much one layer absorbs differs between
+laboratories, and how much fine detail a sharp tile has differs between tissues and scanners.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ FAINT = 0.06  # mean optical density of 2 x 2 pixels below which they are glass
 INK_DENSITY, INK_RED_TO_GREEN = 0.4, 1.45  # blue and green ink: this dense, this much more red than green is absorbed
 BLACK_DENSITY, BLACK_TINT = 1.2, 1.3  # black ink: this dense, its channels differing by less than this factor
 MAX_INK = 0.08  # fraction of a tile's pixels
-MIN_SHARPNESS = 0.12  # see `Scores.sharpness`
+MIN_SHARPNESS, SHARPNESS_RATIO = 0.12, 0.2  # see `Scores.sharpness`: of any tile, and of the sharp tiles of its slide
 FOLD_DENSITY, FOLD_RATIO = 0.9, 2.2  # optical density of a fold, and how many times that of the slide's usual tile
 
 
@@ -66,16 +67,18 @@ def refusals(scores: Scores, min_tissue: float) -> list[Reason | None]:
     """Say for each tile of a slide why it is not used, or None when it is.
 
     Args:
-        scores: of all tiles of one slide, since folds are judged against the others.
+        scores: of all tiles of one slide, since folds and blur are judged against the others.
         min_tissue: least fraction of a tile that is not glass.
     """
-    usual = float(np.median(scores.density)) if len(scores.density) else 0.0
+    if not len(scores.density):
+        return []
+    usual, sharp = float(np.median(scores.density)), float(np.percentile(scores.sharpness, 90))
     folded = (scores.density > FOLD_DENSITY) & (scores.density > FOLD_RATIO * usual)
     found: dict[Reason, npt.NDArray[np.bool_]] = {
         "white": scores.tissue < min_tissue,
         "pen": scores.ink > MAX_INK,
         "fold": folded,
-        "blur": scores.sharpness < MIN_SHARPNESS,
+        "blur": scores.sharpness < max(MIN_SHARPNESS, SHARPNESS_RATIO * sharp),
     }
     return [next((reason for reason, is_so in found.items() if is_so[row]), None) for row in range(len(scores.density))]
 

@@ -39,8 +39,10 @@ def stain_of_tiles(groups: Sequence[TileGroup], settings: CorpusSettings) -> Sli
         BadInput: no tile can be read, none says how large its pixels are, or they show too little tissue.
     """
     tiles, errors = [], []
-    places = [(group, number) for group in groups for number in range(len(group))]
-    for group, number in places[:: -(-len(places) // SAMPLE)]:
+    stops = np.cumsum([len(group) for group in groups])
+    for place in range(0, int(stops[-1]), -(-int(stops[-1]) // SAMPLE)):
+        index = int(np.searchsorted(stops, place, side="right"))
+        group, number = groups[index], place - int(stops[index]) + len(groups[index])
         try:
             read = group.reader(group.scale(settings.um_per_px), settings.patch_um, settings.image_px)
             tiles.append(read(np.full(2, number, np.float64)))
