@@ -63,6 +63,7 @@ def test_export_copies_every_pair_and_says_so_in_the_log(tmp_path, home, site):
     assert line["bytes_out"] == sum(path.stat().st_size for path in (tmp_path / "out").iterdir())
     assert line["content"] == {
         "site": "demo",
+        "format": "hest",
         "pairs": COUNT,
         "fingerprint": pairs.fingerprint,
         "expression": "interpolated",
