@@ -237,7 +237,7 @@ def synthesise(
 
 @app.command()
 def export(
-    site: Annotated[str, typer.Argument(help="Name of the site, as given to `site add`.")],
+    site: SiteOption,
     out: Annotated[Path, typer.Option(help="Folder to make; nothing is overwritten.")],
     format: Annotated[
         Literal["hest", "spatialdata"], typer.Option(help="patches.h5 and expression.h5ad, or one SpatialData store (Zarr).")
