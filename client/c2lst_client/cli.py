@@ -237,8 +237,11 @@ def synthesise(
 
 @app.command()
 def export(
-    site: Annotated[str, typer.Argument(help="Name of the site, as given to `site add`.")],
+    site: SiteOption,
     out: Annotated[Path, typer.Option(help="Folder to make; nothing is overwritten.")],
+    format: Annotated[
+        Literal["hest", "spatialdata"], typer.Option(help="patches.h5 and expression.h5ad, or one SpatialData store (Zarr).")
+    ] = "hest",
     allow_observed: Annotated[
         bool, typer.Option("--allow-observed", help="Also when the pairs carry the observed expression of real spots.")
     ] = False,
@@ -253,7 +256,7 @@ def export(
     folder = _home(home)
     opened = open_site(folder, site)
     with opened.exclusively():
-        planned = plan_export(opened, out, allow_observed=allow_observed)
+        planned = plan_export(opened, out, format=format, allow_observed=allow_observed)
         for sentence in planned.sentences():
             typer.echo(sentence)
         if not yes:

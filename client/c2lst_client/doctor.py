@@ -34,7 +34,7 @@ from c2lst_shared.wire import Health
 
 ROOM = 5e9  # bytes that a site of a few hundred spots with its pairs stays well below
 APART = timedelta(minutes=5)  # of two clocks that are right
-SOON = timedelta(days=14)
+SOON = timedelta(days=14)  # before something runs out, its renewal is asked for
 
 State = Literal["ok", "warning", "fault"]
 
@@ -158,6 +158,17 @@ def _log(home: Home) -> Finding:
     return Finding(subject="audit log", state="ok", found=f"{lines} lines, the chain is whole")
 
 
+def _certificate(ends: datetime) -> Finding:
+    left = ends - datetime.now(UTC)
+    late = left < SOON
+    return Finding(
+        subject="certificate",
+        state="warning" if late else "ok",
+        found=f"the server's ends on {ends:%Y-%m-%d %H:%M} UTC, {left.days} days from now",
+        to_do="ask the central operator to renew it: once it has ended, the server is refused" if late else "",
+    )
+
+
 def _access(egress: Egress, home: Home, enrolment: Enrolment) -> Finding:
     known = ask_who_we_are(egress, home, enrolment)
     return Finding(subject="access", state="ok", found=f"the centre knows {known.site} as {known.state}, by this site's key")
@@ -177,6 +188,8 @@ def _network(settings: Settings, enrolment: Enrolment) -> list[Finding]:
         with open_egress(settings.folders, enrolment, settings.proxy) as egress:
             health = egress.ask("/healthz", Health)
             findings.append(Finding(subject="server", state="ok", found=f"{enrolment.server} answers and is well"))
+            if egress.certificate_ends is not None:
+                findings.append(_certificate(egress.certificate_ends))
             findings.append(_try("access", lambda: _access(egress, settings.folders, enrolment)))
     except C2lstError as error:
         return [*findings, Finding(subject="server", state="fault", found=str(error))]

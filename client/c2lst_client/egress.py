@@ -11,6 +11,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from types import TracebackType
 from typing import Protocol, TypeVar
 
@@ -71,6 +72,7 @@ class Egress:
     def __init__(self, server: str, audit: AuditLog, *, ca_pem: str | None = None, proxy: str | None = None) -> None:
         self._server = server
         self._audit = audit
+        self.certificate_ends: datetime | None = None  # the server's, as seen at the last answer; None as long as none was
         try:
             # to loopback without TLS nothing is accepted as a certificate, and no authority has to be read
             secure = server.startswith("https:")
@@ -169,6 +171,8 @@ class Egress:
         try:
             with self._translated(), self._client.stream(method, path, content=body, headers=headers) as response:
                 status = response.status_code
+                if self._server.startswith("https:"):
+                    self.certificate_ends = _certificate_end(response)
                 if first_byte and status == httpx.codes.OK:
                     whole()
                     limit += first_byte
@@ -241,6 +245,14 @@ def _retry_after(response: httpx.Response) -> float:
     """Return the seconds that the server asks to wait, within reason (RFC 9110, section 10.2.3)."""
     said = response.headers.get("Retry-After", "")
     return min(float(said), LONGEST_WAIT) if re.fullmatch(r"[0-9]{1,9}", said) else 0.0
+
+
+def _certificate_end(response: httpx.Response) -> datetime | None:
+    """Return when the certificate ends with which the server proved itself for this answer."""
+    stream = response.extensions.get("network_stream")
+    secured = stream.get_extra_info("ssl_object") if stream is not None else None
+    certificate = secured.getpeercert() if secured is not None else None
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC) if certificate else None
 
 
 class _Pace:

@@ -10,8 +10,10 @@ import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal, TypeAlias
 
 from c2lst_client.audit import AuditLog, Entry
+from c2lst_client.export_spatialdata import require_spatialdata, write_store
 from c2lst_client.sites import Site
 from c2lst_client.spots.pairs import PairSet, PairWriter
 from c2lst_shared.errors import BadInput
@@ -21,6 +23,8 @@ KIND = "synthetic pairs"  # the provenance of what `synthesise` makes
 MIXED = "interpolated"  # the expression mode that repeats no observed row; any other, or none, counts as observed
 OBSERVED_NEEDS = "--allow-observed"
 
+Format: TypeAlias = Literal["hest", "spatialdata"]
+
 
 @dataclass(frozen=True)
 class Export:
@@ -29,30 +33,38 @@ class Export:
     site: str
     pairs: PairSet
     out: Path
+    format: Format
     observed: bool  # whether the pairs carry the expression of real spots
 
     def sentences(self) -> list[str]:
         """Say what will be written where."""
         expression = "the OBSERVED expression of real spots" if self.observed else "expression mixed from two training spots"
         count, side = f"{len(self.pairs):,}", self.pairs.image_px
+        patches, genes = f"({count} patches of {side} x {side} px)", f"({len(self.pairs.genes)} genes)"
+        holds = {
+            "hest": f"patches.h5 {patches} and expression.h5ad {genes}.",
+            "spatialdata": f"a SpatialData store with an image {patches}, circles and a table {genes}.",
+        }
         return [
             f"{count} synthetic pairs of site {self.site} will be written to {self.out}:",
-            f"patches.h5 ({count} patches of {side} x {side} px) and expression.h5ad ({len(self.pairs.genes)} genes).",
+            holds[self.format],
             f"They carry {expression}, and places on the slide.",
             "Observed expression may be computed from them (docs/export.md): treat them as you treat the data they come from.",
         ]
 
 
-def plan_export(site: Site, out: Path, *, allow_observed: bool = False) -> Export:
+def plan_export(site: Site, out: Path, *, format: Format = "hest", allow_observed: bool = False) -> Export:
     """Look at a site's synthetic pairs and at the place where they shall go; nothing is written.
 
     Args:
         site: whose pairs.
         out: a folder that does not exist yet.
+        format: the two files of HEST (`spots/pair_files.py`), or a SpatialData store (`export_spatialdata.py`).
         allow_observed: also export pairs whose expression is, or may be, a real spot's own.
 
     Raises:
-        BadInput: there are no complete pairs, `out` exists, or the expression is observed and that was not allowed.
+        BadInput: there are no complete pairs, `out` exists, the expression is observed and that was not allowed, or what
+            writes the format is not installed.
         BadArtefact: the pairs are damaged.
     """
     pairs = PairSet.open(site.synthetic)
@@ -67,7 +79,9 @@ def plan_export(site: Site, out: Path, *, allow_observed: bool = False) -> Expor
         )
     if out.exists():
         raise BadInput(f"{out} exists, and nothing is overwritten; give a folder that does not exist yet.")
-    return Export(site.name, pairs, out.absolute(), observed)
+    if format == "spatialdata":
+        require_spatialdata()
+    return Export(site.name, pairs, out.absolute(), format, observed)
 
 
 def write_export(export: Export, log: AuditLog) -> Path:
@@ -82,12 +96,17 @@ def write_export(export: Export, log: AuditLog) -> Path:
         partial = Path(tempfile.mkdtemp(dir=export.out.parent, prefix=f".{export.out.name}.", suffix=".part"))
     except OSError as error:
         raise BadInput(f"{export.out.parent} cannot be written ({error.strerror}); give another folder.") from None
+    made = partial / "made"
     try:
-        _copy(export.pairs, partial)
-        log.append(_entry(export, sum(path.stat().st_size for path in partial.iterdir())))
+        if export.format == "hest":
+            _copy(export.pairs, _provenance(export), made)
+        else:
+            write_store(export.pairs, _provenance(export), made)
+        made.chmod(0o700)  # for its owner, until they decide otherwise
+        log.append(_entry(export, sum(path.stat().st_size for path in made.rglob("*") if path.is_file())))
         if export.out.exists():  # a folder without files would be replaced by a rename
             raise BadInput(f"{export.out} has come into being meanwhile; give a folder that does not exist yet.")
-        partial.rename(export.out)
+        made.rename(export.out)
     except OSError as error:
         raise BadInput(f"{export.out} cannot be written ({error.strerror}); give another folder.") from None
     finally:
@@ -95,7 +114,11 @@ def write_export(export: Export, log: AuditLog) -> Path:
     return export.out
 
 
-def _copy(pairs: PairSet, folder: Path) -> None:
+def _provenance(export: Export) -> dict[str, Any]:
+    return export.pairs.provenance | {"exported_from": export.pairs.fingerprint}
+
+
+def _copy(pairs: PairSet, provenance: dict[str, Any], folder: Path) -> None:
     with PairWriter(
         folder,
         barcodes=pairs.barcodes,
@@ -103,7 +126,7 @@ def _copy(pairs: PairSet, folder: Path) -> None:
         genes=pairs.genes,
         image_px=pairs.image_px,
         coords=pairs.coords,
-        provenance=pairs.provenance | {"exported_from": pairs.fingerprint},
+        provenance=provenance,
     ) as writer:
         while writer.done < len(writer):
             writer.append(pairs.patches(range(writer.done, min(writer.done + BATCH, len(writer)))))
@@ -120,6 +143,7 @@ def _entry(export: Export, size: int) -> Entry:
         message=KIND,
         content={
             "site": export.site,
+            "format": export.format,
             "pairs": len(export.pairs),
             "fingerprint": export.pairs.fingerprint,
             "expression": export.pairs.provenance.get("expression"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from fakes.central import Central, serving
+from fakes.tls import new_authority, server_files
 from typer.testing import CliRunner
 
 from c2lst_client.cli import app
@@ -96,6 +97,25 @@ def test_role_that_runs_out_soon_is_a_warning(central: Central, home: Home, tmp_
     path.write_text(json.dumps(content))
     finding = found(home, offline=True)["signed metadata"]
     assert (finding.state, "sign targets again soon" in finding.to_do) == ("warning", True)
+
+
+@pytest.mark.parametrize(("days", "state"), [(13.5, "warning"), (60.5, "ok")])
+def test_end_of_the_servers_certificate_is_told(central: Central, home: Home, tmp_path: Path, days: float, state: str) -> None:
+    authority = new_authority()
+    with serving(central, tls=server_files(authority, tmp_path, timedelta(days=days))):
+        enrol(home, central.invite(tmp_path / "file", ca_pem=authority.pem))
+        findings = found(home)
+    finding = findings["certificate"]
+    assert finding.state == state
+    assert finding.found.startswith("the server's ends on ")
+    assert finding.found.endswith(f" UTC, {int(days)} days from now")
+    assert ("renew it" in finding.to_do) == (state == "warning")
+
+
+def test_server_without_tls_has_no_certificate_to_look_at(central: Central, home: Home, tmp_path: Path) -> None:
+    with serving(central):
+        enrol(home, central.invite(tmp_path / "file"))
+        assert "certificate" not in found(home)
 
 
 def test_metadata_that_cannot_be_read_is_a_fault(central: Central, home: Home, tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ def site(home):
 
 
 def command(home, *words):
-    return CliRunner().invoke(app, ["export", "demo", "--home", str(home.path), *words])
+    return CliRunner().invoke(app, ["export", "--site", "demo", "--home", str(home.path), *words])
 
 
 def test_export_copies_every_pair_and_says_so_in_the_log(tmp_path, home, site):
@@ -63,6 +63,7 @@ def test_export_copies_every_pair_and_says_so_in_the_log(tmp_path, home, site):
     assert line["bytes_out"] == sum(path.stat().st_size for path in (tmp_path / "out").iterdir())
     assert line["content"] == {
         "site": "demo",
+        "format": "hest",
         "pairs": COUNT,
         "fingerprint": pairs.fingerprint,
         "expression": "interpolated",
@@ -140,7 +141,7 @@ def test_prepared_spots_are_never_exported(tmp_path, site):
 def test_without_a_terminal_nothing_is_written_unless_agreed_to(tmp_path, home, site):
     fill(site, "interpolated")
     code = "import sys; from c2lst_client.cli import main; sys.exit(main())"
-    words = ["export", "demo", "--home", str(home.path), "--out", str(tmp_path / "out")]
+    words = ["export", "--site", "demo", "--home", str(home.path), "--out", str(tmp_path / "out")]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert done.returncode == 2
     assert "There is no terminal to ask 'Write them?' on; pass --yes to agree beforehand." in done.stderr

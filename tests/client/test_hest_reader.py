@@ -3,6 +3,7 @@
 import h5py
 import numpy as np
 import pytest
+import scipy.sparse
 from fakes.hest_site import PATCH_PX, write_hest
 from fakes.real_data import DATA, needs_data
 from fakes.small_site import SmallSite
@@ -251,6 +252,42 @@ def test_own_synthetic_pairs_are_refused(tmp_path):
 def test_own_pairs_of_unknown_scale_are_refused(tmp_path):
     folder = own_pairs(tmp_path, SmallSite().counts.astype(np.float32), kind="test pairs")
     with pytest.raises(BadInput, match="holds test pairs that do not say what a patch shows"):
+        read_spots(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "element"),
+    [
+        ("expression.h5ad", "X"),
+        ("expression.h5ad", "obsm/spatial"),
+        ("expression.h5ad", "uns/fingerprint"),
+        ("patches.h5", "done"),
+    ],
+)
+def test_own_pairs_that_claim_to_be_huge_are_refused_before_they_are_read(tmp_path, name, element):
+    folder = own_pairs(tmp_path, SmallSite().counts.astype(np.float32), kind="prepared spots", patch_um=112.0, um_per_px=2.0)
+    with h5py.File(folder / name, "r+") as file:
+        attributes = dict(file[element].attrs)
+        del file[element]
+        file.create_dataset(element, shape=(1 << 33, 2), dtype="f4", chunks=(1 << 16, 2)).attrs.update(attributes)
+    with pytest.raises(BadInput, match=rf"{name} holds /{element} of 64.0 GiB unpacked"):
+        read_spots(folder)
+
+
+def test_own_pairs_with_indices_beyond_the_matrix_are_refused(tmp_path):
+    counts = scipy.sparse.csr_matrix(SmallSite().counts.astype(np.float32))
+    folder = own_pairs(tmp_path, counts, kind="prepared spots", patch_um=112.0, um_per_px=2.0)
+    with h5py.File(folder / "expression.h5ad", "r+") as file:
+        file["X/indices"][3] = 10_000
+    with pytest.raises(BadInput, match=r"expression.h5ad cannot be read as expression of pairs .*; make the pairs again"):
+        read_spots(folder)
+
+
+def test_own_pairs_that_contain_themselves_are_refused(tmp_path):
+    folder = own_pairs(tmp_path, SmallSite().counts.astype(np.float32), kind="prepared spots", patch_um=112.0, um_per_px=2.0)
+    with h5py.File(folder / "expression.h5ad", "r+") as file:
+        file["uns/again"] = h5py.SoftLink("/")
+    with pytest.raises(BadInput, match=r"expression.h5ad cannot be read as expression of pairs"):
         read_spots(folder)
 
 

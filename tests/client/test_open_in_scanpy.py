@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 from fakes.pair_process import patch, writer
 
+from c2lst_client.audit import AuditLog
+from c2lst_client.export import plan_export, write_export
+from c2lst_client.home import Home
 from c2lst_client.predictions import write_predictions
+from c2lst_client.sites import SiteRecord, open_site
 
 pytestmark = [
     pytest.mark.slow,
@@ -18,10 +22,14 @@ pytestmark = [
 
 @pytest.fixture
 def pairs(tmp_path):
-    with writer(tmp_path / "pairs", 30, 8) as pairs:
+    """The .h5ad of an export, as a user gets it."""
+    home = Home(tmp_path / "home")
+    SiteRecord(name="demo", organ="mob", spots=tmp_path / "raw").save(home.site("demo") / "site.json")
+    site = open_site(home, "demo")
+    provenance = {"kind": "synthetic pairs", "expression": "interpolated"}
+    with writer(site.synthetic, 30, 8, provenance=provenance) as pairs:
         pairs.append(np.stack([patch(number, 8) for number in range(30)]))
-        pairs.finish()
-    return tmp_path / "pairs" / "expression.h5ad"
+    return write_export(plan_export(site, tmp_path / "out"), AuditLog(home.audit_log)) / "expression.h5ad"
 
 
 @pytest.fixture
@@ -67,9 +75,26 @@ def test_pairs_go_through_the_usual_steps_of_scanpy(pairs):
 
 
 def test_pairs_plot_in_squidpy_unchanged(pairs):
-    squidpy = pytest.importorskip("squidpy", reason="squidpy is not installed")
     mpl.use("Agg")
-    squidpy.pl.spatial_scatter(anndata.read_h5ad(pairs), shape=None, color="a")
+    import squidpy
+
+    data = anndata.read_h5ad(pairs)
+    axes = squidpy.pl.spatial_scatter(data, shape=None, color="a", return_ax=True)
+    assert [len(points.get_offsets()) for points in axes.collections] == [30] * len(axes.collections)
+    points = axes.collections[-1]  # the one in front: the gene's values
+    assert np.array_equal(points.get_offsets(), data.obsm["spatial"])
+    assert np.array_equal(np.asarray(points.get_array()), np.ravel(data[:, "a"].X))
+
+
+def test_pairs_go_through_the_usual_steps_of_squidpy(pairs):
+    import squidpy
+
+    data = anndata.read_h5ad(pairs)
+    squidpy.gr.spatial_neighbors(data, coord_type="generic", n_neighs=4)
+    assert (data.obsp["spatial_connectivities"].getnnz(axis=1) == 4).all()
+    squidpy.gr.spatial_autocorr(data, mode="moran", n_perms=None)
+    assert set(data.uns["moranI"].index) == set("abcde")
+    assert np.isfinite(data.uns["moranI"]["I"]).all()
 
 
 def test_predictions_hold_measured_predicted_and_where_they_come_from(predictions):

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from c2lst_client.spots.anndata_table import refuse_huge
 from c2lst_client.spots.checks import Found, looks_raw
-from c2lst_client.spots.pair_files import EXPRESSION, PATCHES
+from c2lst_client.spots.damage import refused
+from c2lst_client.spots.pair_files import DONE, EXPRESSION, PATCHES, opened
 from c2lst_client.spots.pairs import PairSet
 from c2lst_client.spots.patch_stack import PatchStack
 from c2lst_client.spots.scale import GIVEN
 from c2lst_shared.errors import BadArtefact, BadInput
 from c2lst_shared.images.slide import Slide
+
+if TYPE_CHECKING:
+    import h5py
+
+REMEDY = "make the pairs again"
 
 
 def recognises(path: Path) -> bool:
@@ -35,10 +43,13 @@ def read(path: Path, image: Path | None, um_per_px: float | None, _image_folder:
     """
     folder = path if path.is_dir() else path.parent
     try:
+        _refuse_huge_tables(folder)
         pairs = PairSet.open(folder)
         counts, barcodes, genes, centres = pairs.counts, pairs.barcodes, pairs.genes, pairs.coords
     except BadArtefact as error:
         raise BadInput(str(error)) from None
+    with refused(folder / EXPRESSION, "expression of pairs", REMEDY):
+        counts.check_format(full_check=True)  # indices beyond the matrix would read foreign memory
     kind = str(pairs.provenance.get("kind", "pairs"))[:80]
     if not looks_raw(counts) or (counts.data < 0).any():
         raise BadInput(
@@ -66,6 +77,23 @@ def read(path: Path, image: Path | None, um_per_px: float | None, _image_folder:
         um_per_px_from=EXPRESSION if um_per_px is None else GIVEN,
         notes=[] if image else notes,
     )
+
+
+def _refuse_huge_tables(folder: Path) -> None:
+    """Refuse what claims to be larger than it may be, before it is unpacked; patches are read one at a time and may be many."""
+    with opened(folder / EXPRESSION) as file, refused(folder / EXPRESSION, "expression of pairs", REMEDY):
+        _refuse_huge_within(file, folder / EXPRESSION)
+    with opened(folder / PATCHES) as file, refused(folder / PATCHES, "patches of pairs", REMEDY):
+        if DONE in file:
+            refuse_huge(file[DONE], folder / PATCHES)
+
+
+def _refuse_huge_within(group: h5py.Group, path: Path) -> None:
+    for item in group.values():
+        if hasattr(item, "shape"):
+            refuse_huge(item, path)
+        else:
+            _refuse_huge_within(item, path)
 
 
 def _positive(value: object) -> float | None:

@@ -3,68 +3,16 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey, generate_private_key
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
 from fakes.central import Central, serving
+from fakes.tls import new_authority, server_files
 
 from c2lst_client.home import Home
 from c2lst_client.trust.enrol import enrol
 from c2lst_client.trust.pull import pull
 from c2lst_shared.errors import TransferFailed
-
-
-@dataclass(frozen=True)
-class Authority:
-    """A certificate authority for one test."""
-
-    key: EllipticCurvePrivateKey
-    certificate: x509.Certificate
-
-    @property
-    def pem(self) -> str:
-        return self.certificate.public_bytes(Encoding.PEM).decode()
-
-
-def name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-
-def unsigned(subject: str, issuer: str, key: EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
-    return (
-        x509.CertificateBuilder(name(issuer), name(subject), key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-    )
-
-
-def new_authority() -> Authority:
-    key = generate_private_key(SECP256R1())
-    others = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement")
-    no = dict.fromkeys((*others, "encipher_only", "decipher_only"), False)
-    usage = x509.KeyUsage(key_cert_sign=True, crl_sign=True, **no)
-    builder = unsigned("test authority", "test authority", key)
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-    return Authority(key, builder.add_extension(usage, critical=True).sign(key, SHA256()))
-
-
-def server_files(authority: Authority, folder: Path) -> tuple[Path, Path]:
-    key = generate_private_key(SECP256R1())
-    names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
-    certificate = unsigned("server", "test authority", key).add_extension(names, critical=False).sign(authority.key, SHA256())
-    cert_path, key_path = folder / "server.pem", folder / "server.key"
-    cert_path.write_bytes(certificate.public_bytes(Encoding.PEM))
-    key_path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    return cert_path, key_path
 
 
 def test_server_of_the_pinned_authority_is_accepted(template: Central, home: Home, tmp_path: Path) -> None:
