@@ -37,20 +37,24 @@ ArmKind = Literal[
     "synthetic",
     "real+synthetic",
     "real+synthetic+augmentation",
+    "real+shuffled",  # synthetic pairs whose patches were generated from another pair's expression
+    "real+unadapted",  # patches of the backbone alone, paired with expression by chance
+    "real+observed",  # synthetic pairs with the observed expression of training spots
 ]
 
 
-def arm_label(kind: ArmKind, ratio: int | None = None) -> str:
+def arm_label(kind: ArmKind, ratio: int | None = None, epochs: int | None = None) -> str:
     """Return an arm in words, the one name that it has in tables, files and logs."""
     words = kind.replace("+", " + ")
-    return f"{words} x{ratio}" if ratio is not None else words
+    return f"{words}{f' x{ratio}' if ratio is not None else ''}{f', {epochs} epochs' if epochs is not None else ''}"
 
 
 class Arm(Result):
-    """One way of training the predictor; every arm takes the same number of optimiser steps."""
+    """One way of training the predictor; every arm without `epochs` takes the same number of optimiser steps."""
 
     kind: ArmKind
     ratio: int | None = None  # synthetic pairs per real training spot; None where none are used
+    epochs: int | None = None  # passes over all its data, as the paper trains: more data, more steps
     seeds: list[int]  # none where nothing is trained
     mae_per_seed: list[float]  # z-score units, mean over held-out spots and genes
     pearson_per_seed: list[float]  # mean over genes of r across held-out spots
@@ -62,7 +66,7 @@ class Arm(Result):
     @property
     def label(self) -> str:
         """The arm in words, for tables: `real + synthetic x5`."""
-        return arm_label(self.kind, self.ratio)
+        return arm_label(self.kind, self.ratio, self.epochs)
 
 
 class Comparison(Result):
