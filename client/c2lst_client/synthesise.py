@@ -19,7 +19,8 @@ from c2lst_client.release import LoadedRelease
 from c2lst_client.spots.pairs import PairSet, PairWriter
 from c2lst_client.spots.prepare import PreparedSpots
 from c2lst_shared.diffusion.film import AdaptedBackbone
-from c2lst_shared.diffusion.sampler import conditional, generate, seeded_noise, to_uint8
+from c2lst_shared.diffusion.hardware import best_device
+from c2lst_shared.diffusion.sampler import conditional, generate, seeded_noise, to_uint8, unconditional
 from c2lst_shared.errors import Interrupted
 from c2lst_shared.presets import SamplingConfig
 from c2lst_shared.progress import Progress
@@ -185,12 +186,72 @@ def write_pairs(
     ) as writer:
         if writer.done < len(writer):
             adapted = adaptation.attach(release)
-            progress.start("generating patches", len(writer), done=writer.done)
-            while writer.done < len(writer):
-                batch = range(writer.done, min(writer.done + sampling.batch, len(writer)))
-                rows = expression[batch.start : batch.stop]
-                writer.append(generate_patches(release, adapted, rows, sampling=sampling, seed=seed, first=batch.start))
-                progress.advance(len(batch))
-                if stop() and writer.done < len(writer):
-                    raise Interrupted(f"Stopped after {writer.done} of {len(writer)} patches; the same command goes on.")
+
+            def make(numbers: range) -> npt.NDArray[np.uint8]:
+                rows = expression[numbers.start : numbers.stop]
+                return generate_patches(release, adapted, rows, sampling=sampling, seed=seed, first=numbers.start)
+
+            _stream(writer, make, sampling.batch, progress, stop)
     return PairSet.open(folder)
+
+
+def write_unadapted(
+    folder: Path,
+    release: LoadedRelease,
+    count: int,
+    *,
+    sampling: SamplingConfig,
+    seed: int,
+    progress: Progress,
+    stop: Callable[[], bool],
+) -> PairSet:
+    """Generate `count` patches by the backbone alone, which knows of no expression, and stream them to `folder`.
+
+    Returns:
+        The patches as pairs whose only "gene" is 0 throughout.
+
+    Raises:
+        Interrupted: stopped between two batches; the same call goes on with the next one.
+    """
+    manifest, device = release.manifest, best_device()
+    with PairWriter(
+        folder,
+        barcodes=[f"unadapted-{number:06}" for number in range(count)],
+        expression=np.zeros((count, 1), np.float32),
+        genes=["none"],
+        image_px=manifest.backbone.image_px,
+        coords=np.zeros((count, 2)),
+        provenance={
+            "kind": "patches of the unadapted backbone",
+            "release": manifest.name,
+            "weights_sha256": release.fingerprint,
+            "seed": seed,
+            "sampling": sampling.model_dump(mode="json", exclude={"batch"}),
+        },
+    ) as writer:
+        if writer.done < len(writer):
+            predict = unconditional(release.backbone().to(device))
+
+            def make(numbers: range) -> npt.NDArray[np.uint8]:
+                noise = seeded_noise(seed, numbers, manifest.backbone.image_px).to(device)
+                pixels: npt.NDArray[np.uint8] = to_uint8(generate(predict, noise, manifest.diffusion, sampling)).cpu().numpy()
+                return pixels
+
+            _stream(writer, make, sampling.batch, progress, stop)
+    return PairSet.open(folder)
+
+
+def _stream(
+    writer: PairWriter,
+    make: Callable[[range], npt.NDArray[np.uint8]],
+    batch: int,
+    progress: Progress,
+    stop: Callable[[], bool],
+) -> None:
+    progress.start("generating patches", len(writer), done=writer.done)
+    while writer.done < len(writer):
+        numbers = range(writer.done, min(writer.done + batch, len(writer)))
+        writer.append(make(numbers))
+        progress.advance(len(numbers))
+        if stop() and writer.done < len(writer):
+            raise Interrupted(f"Stopped after {writer.done} of {len(writer)} patches; the same command goes on.")

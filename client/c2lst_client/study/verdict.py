@@ -1,0 +1,96 @@
+"""Does it help at this site, how much, at what ratio, at what cost: in plain words, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from c2lst_client.evaluate.results import Interval
+from c2lst_client.evaluate.statistics import direction
+from c2lst_client.study.compare import AUGMENTED, REAL, best_arms
+from c2lst_client.study.design import StudyDesign
+from c2lst_client.study.results import Control, EfficiencyPoint, RatioRow
+
+FINDING = {"better": "they lower the error", "worse": "they raise the error", "unclear": "there is no evidence that they help"}
+
+
+def write_verdict(
+    design: StudyDesign,
+    points: Sequence[EfficiencyPoint],
+    ratios: Sequence[RatioRow],
+    controls: Sequence[Control],
+    seconds: dict[str, float],
+) -> list[str]:
+    """Say what the study found, a sentence for each question."""
+    plain, both = best_arms(design)
+    found = {(each.method, each.arm, each.against): each.change for each in controls}
+    primary = found["random", both, AUGMENTED]
+    blocked = found["blocked", both, AUGMENTED]
+    sentences = [
+        f"{_opening(primary)} At {design.main:.0%} of the spots, {both} against {AUGMENTED}, equal training: "
+        f"{words(primary)}. Where no held-out patch overlaps a training patch: {words(blocked)}.",
+        f"Without augmentation in either arm: {words(found['random', plain, REAL])}; "
+        f"against augmentation alone: {words(found['random', plain, AUGMENTED])}.",
+        _about_condition(
+            found["random", plain, _control(controls, "shuffled")], found["random", plain, _control(controls, "unadapted")]
+        ),
+        _about_fractions(points, both, design),
+        _about_ratios(ratios),
+        f"Cost on this machine: {_duration(seconds.get('adapt', 0.0))} of adaptation, "
+        f"{_duration(seconds.get('synthesise', 0.0))} of generating pairs and {_duration(seconds.get('co-train', 0.0))} of training "
+        "predictors, for all divisions.",
+    ]
+    floor = found["random", REAL, "mean"]
+    if direction(floor) != "better":
+        sentences.insert(1, f"Read this with care: real spots alone are not shown to beat their mean ({words(floor)}).")
+    return sentences
+
+
+def words(change: Interval) -> str:
+    """A relative change in words: -3.1 % [-5.0, -1.2]."""
+    return f"{100 * change.value:+.1f} % [{100 * change.low:+.1f}, {100 * change.high:+.1f}]"
+
+
+def _opening(primary: Interval) -> str:
+    return {
+        "better": "Synthetic pairs help at this site.",
+        "worse": "Synthetic pairs hurt at this site.",
+        "unclear": "There is no evidence that synthetic pairs help at this site.",
+    }[direction(primary)]
+
+
+def _control(controls: Sequence[Control], kind: str) -> str:
+    return next(each.against for each in controls if kind in each.against)
+
+
+def _about_condition(shuffled: Interval, unadapted: Interval) -> str:
+    told = {
+        "better": "The condition matters",
+        "worse": "The condition does harm",
+        "unclear": "There is no evidence that the condition matters",
+    }[direction(shuffled)]
+    return (
+        f"{told}: against the same patches with shuffled expression {words(shuffled)}, against patches of the unadapted "
+        f"backbone {words(unadapted)}."
+    )
+
+
+def _about_fractions(points: Sequence[EfficiencyPoint], arm: str, design: StudyDesign) -> str:
+    ours = sorted((each for each in points if each.arm == arm and each.method == "random"), key=lambda each: each.fraction)
+    told = "; ".join(f"{each.train_spots} spots {words(each.against_augmentation)}" for each in ours)
+    helped = [each for each in ours if direction(each.against_augmentation) == "better"]
+    lead = "Fewer spots" if not helped else f"It helps with {', '.join(str(each.train_spots) for each in helped)} spots"
+    return f"{lead if helped else 'At no number of spots is a gain shown'}: {told} ({arm} against {AUGMENTED})."
+
+
+def _about_ratios(ratios: Sequence[RatioRow]) -> str:
+    mixed = [row for row in ratios if row.arm.startswith("real + synthetic")]
+    best = min(mixed, key=lambda row: row.error.value)
+    return (
+        f"Of the ratios, {best.ratio} pairs per spot does best ({words(best.against_real)} against real only; "
+        f"{best.genes_better:.0%} of {best.genes} genes improve); it was picked after looking, so its figure flatters."
+    )
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min" if minutes else f"{seconds:.0f} s"
