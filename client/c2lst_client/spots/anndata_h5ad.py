@@ -19,10 +19,10 @@ from PIL import Image
 from c2lst_client.spots.anndata_table import positions, read_table, refuse_huge
 from c2lst_client.spots.checks import Found
 from c2lst_client.spots.damage import refused
-from c2lst_client.spots.legacy_st import image_beside
+from c2lst_client.spots.legacy_st import image_beside, images_called
 from c2lst_shared import atomic
 from c2lst_shared.errors import BadInput
-from c2lst_shared.images.slide import IMAGE_SUFFIXES, Slide
+from c2lst_shared.images.slide import Slide
 
 if TYPE_CHECKING:
     import h5py
@@ -130,7 +130,7 @@ def _choose_image(
     path: Path, image: Path | None, stored: StoredImage | None, folder: Path | None, notes: list[str]
 ) -> tuple[Slide, float]:
     """Return the slide, and what positions are multiplied with to fit it."""
-    if image is None and stored is not None and not _has_image_beside(path):
+    if image is None and stored is not None and not images_called(path.stem, path.parent):
         written = (folder or path.parent) / f"{path.stem}.{stored.key}.png"
         _write_image(stored.dataset, path, written)
         notes.append(f"The {stored.key} image stored in {path.name} is used (scale factor {stored.scale:.4g}).")
@@ -140,10 +140,6 @@ def _choose_image(
         notes.append(f"{slide.path.name} is as large as the stored {stored.key} image: its scale factor was applied.")
         return slide, stored.scale
     return slide, 1.0
-
-
-def _has_image_beside(path: Path) -> bool:
-    return any(file.stem == path.stem and file.suffix.lower() in IMAGE_SUFFIXES for file in path.parent.iterdir())
 
 
 def _write_image(dataset: h5py.Dataset, path: Path, target: Path) -> None:
