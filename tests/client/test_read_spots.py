@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fakes.hest_site import write_hest
 from fakes.small_site import SmallSite
+from fakes.tiffs import write_ome
 from PIL import Image
 
 from c2lst_client.spots.read import read_spots
@@ -93,6 +95,32 @@ def test_two_images_of_one_name_ask_for_one(tmp_path):
     site.write_legacy(tmp_path)
     Image.fromarray(site.pixels).save(tmp_path / "S1.jpg")
     with pytest.raises(BadInput, match=r"S1.jpg and S1.png beside S1.tsv.gz; pass one of them with --image"):
+        read_spots(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".ome.tif", ".ome.tiff", ".OME.TIF", ".tif", ".JPG"])
+@pytest.mark.parametrize("format", ["legacy", "h5ad", "hest"])
+def test_image_is_found_by_its_name_whatever_its_suffix(tmp_path, format, suffix):
+    site = SmallSite()
+    if format == "hest":
+        folder, path = tmp_path / "wsis", write_hest(site, tmp_path, wsi=True, patches=False)
+        (folder / "S1.tif").unlink()
+    else:
+        folder, path = tmp_path, site.write_legacy(tmp_path) if format == "legacy" else site.write_h5ad(tmp_path)
+        (folder / "S1.png").unlink()
+    image = folder / f"S1{suffix}"
+    if "ome" in suffix.lower():
+        write_ome(image, site.pixels, 2.78)
+    else:
+        Image.fromarray(site.pixels).save(image)
+    (folder / f"S12{suffix}").write_bytes(b"of another slide")
+    assert read_spots(path, um_per_px=2.78).slide.path == image
+
+
+def test_image_and_its_ome_copy_ask_for_one(tmp_path):
+    SmallSite().write_legacy(tmp_path)
+    write_ome(tmp_path / "S1.ome.tif", SmallSite().pixels, 2.78)
+    with pytest.raises(BadInput, match=r"S1.ome.tif and S1.png beside S1.tsv.gz; pass one of them with --image"):
         read_spots(tmp_path)
 
 

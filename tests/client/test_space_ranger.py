@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import sys
 import tempfile
 import time
@@ -16,7 +17,9 @@ from fakes.small_site import PITCH_PX, SmallSite
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from typer.testing import CliRunner
 
+from c2lst_client.cli import app
 from c2lst_client.spots import space_ranger, space_ranger_matrix, space_ranger_spatial, tables
 from c2lst_client.spots.read import read_spots
 from c2lst_shared.errors import BadInput
@@ -68,6 +71,39 @@ def test_every_layout_gives_the_same_spots_as_the_legacy_tables(tmp_path, matrix
 def test_outs_its_parent_and_its_matrix_lead_to_the_slide(tmp_path, path):
     SmallSite().write_space_ranger(tmp_path)
     assert len(read_spots(tmp_path / path, tmp_path / "S1.png")) == 49
+
+
+@pytest.mark.parametrize("inside", ["", "outs"], ids=["SAMPLE", "SAMPLE/outs"])
+def test_folder_of_several_samples_names_them_and_asks_for_one(tmp_path, inside):
+    for name in ("A1", "B1", "C1"):
+        outs = SmallSite().write_space_ranger(tmp_path / "made" / name)
+        (tmp_path / "runs" / name).parent.mkdir(exist_ok=True)
+        (outs if not inside else outs.parent).rename(tmp_path / "runs" / name)
+    (tmp_path / "runs" / "logs").mkdir()
+    runs, image = tmp_path / "runs", tmp_path / "S1.png"
+    SmallSite().write_image(tmp_path)
+    one = re.escape(str(runs / "A1"))
+    with pytest.raises(BadInput, match=rf"runs holds 3 slides \(A1, B1, C1\); give the path of one of them, such as {one}\.$"):
+        read_spots(runs, image)
+    assert read_spots(runs / "B1", image).source.startswith("Space Ranger (Visium; ")
+    done = CliRunner().invoke(app, ["inspect", str(runs)])
+    assert done.exit_code != 0
+    assert isinstance(done.exception, BadInput)
+
+
+def test_only_sample_of_a_folder_is_read_and_named(tmp_path):
+    SmallSite().write_space_ranger(tmp_path / "runs" / "A1")
+    (tmp_path / "runs" / "notes.tsv").write_text("a\tb\n1\t2\n")  # a table that belongs to no slide
+    spots = read_spots(tmp_path / "runs", tmp_path / "runs" / "A1" / "S1.png")
+    assert len(spots) == 49
+    assert spots.notes[0] == "A1 is read, the only slide in runs."
+
+
+def test_sample_beside_a_slide_of_another_format_is_not_passed_over(tmp_path):
+    SmallSite().write_legacy(tmp_path)
+    SmallSite().write_space_ranger(tmp_path / "A1")
+    with pytest.raises(BadInput, match=r"holds 2 slides \(S1.tsv.gz, A1\); give the path of one of them"):
+        read_spots(tmp_path)
 
 
 def test_gene_ids_are_kept_beside_the_symbols(tmp_path):

@@ -19,10 +19,10 @@ from PIL import Image
 from c2lst_client.spots.anndata_table import positions, read_table, refuse_huge
 from c2lst_client.spots.checks import Found
 from c2lst_client.spots.damage import refused
-from c2lst_client.spots.legacy_st import image_beside
+from c2lst_client.spots.legacy_st import image_beside, images_called
 from c2lst_shared import atomic
 from c2lst_shared.errors import BadInput
-from c2lst_shared.images.slide import IMAGE_SUFFIXES, Slide
+from c2lst_shared.images.slide import Slide
 
 if TYPE_CHECKING:
     import h5py
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 SUFFIX = ".h5ad"
 LIBRARIES = "uns/spatial"
 STORED_IMAGES = (("hires", "tissue_hires_scalef"), ("downscaled_fullres", "tissue_downscaled_fullres_scalef"))
+IMAGE_ROWS = 1024  # of a stored image, converted at a time
 VISIUM_SCALE = "tissue_hires_scalef"  # the scale factor that marks a Visium library
 VISIUM_PITCH_UM = 100.0
 
@@ -130,7 +131,7 @@ def _choose_image(
     path: Path, image: Path | None, stored: StoredImage | None, folder: Path | None, notes: list[str]
 ) -> tuple[Slide, float]:
     """Return the slide, and what positions are multiplied with to fit it."""
-    if image is None and stored is not None and not _has_image_beside(path):
+    if image is None and stored is not None and not images_called(path.stem, path.parent):
         written = (folder or path.parent) / f"{path.stem}.{stored.key}.png"
         _write_image(stored.dataset, path, written)
         notes.append(f"The {stored.key} image stored in {path.name} is used (scale factor {stored.scale:.4g}).")
@@ -142,19 +143,19 @@ def _choose_image(
     return slide, 1.0
 
 
-def _has_image_beside(path: Path) -> bool:
-    return any(file.stem == path.stem and file.suffix.lower() in IMAGE_SUFFIXES for file in path.parent.iterdir())
-
-
 def _write_image(dataset: h5py.Dataset, path: Path, target: Path) -> None:
     refuse_huge(dataset, path)
-    pixels = np.asarray(dataset[()])
-    if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or not pixels.size:
-        raise BadInput(f"The image stored in {path} has shape {pixels.shape}, not height x width x 3; pass --image.")
-    if pixels.dtype != np.uint8:  # scanpy stores floats between 0 and 1
-        pixels = np.rint(np.clip(np.nan_to_num(pixels.astype(np.float32)), 0, 1) * 255).astype(np.uint8)
+    shape = dataset.shape
+    if len(shape) != 3 or shape[2] not in (3, 4) or not dataset.size:
+        raise BadInput(f"The image stored in {path} has shape {shape}, not height x width x 3; pass --image.")
+    pixels = np.empty((*shape[:2], 3), np.uint8)
+    for top in range(0, shape[0], IMAGE_ROWS):  # converted whole, a slide would be in memory many times
+        part = dataset[top : top + IMAGE_ROWS, :, :3]
+        if part.dtype != np.uint8:  # scanpy stores floats between 0 and 1
+            part = np.rint(np.clip(np.nan_to_num(part.astype(np.float32)), 0, 1) * 255)
+        pixels[top : top + IMAGE_ROWS] = part
     try:
         with atomic.replacing(target) as temporary:
-            Image.fromarray(pixels[:, :, :3]).save(temporary, format="PNG")
+            Image.fromarray(pixels).save(temporary, format="PNG")
     except OSError as error:
         raise BadInput(f"The image stored in {path} cannot be written to {target} ({error.strerror}); pass --image.") from None

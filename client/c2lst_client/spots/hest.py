@@ -19,14 +19,15 @@ import numpy as np
 from c2lst_client.spots import anndata_h5ad
 from c2lst_client.spots.anndata_table import positions, read_table
 from c2lst_client.spots.checks import Centres, Found, unique_names
+from c2lst_client.spots.legacy_st import images_called
 from c2lst_client.spots.patch_stack import SLACK_PX, PatchStack, StoredPatches, read_stored
 from c2lst_client.spots.scale import AGREEMENT, GIVEN
 from c2lst_shared.errors import BadInput
-from c2lst_shared.images.slide import IMAGE_SUFFIXES, Picture, Slide
+from c2lst_shared.images.slide import Picture, Slide
 
 TABLES = ("st", "adata")  # folders of .h5ad files; HEST's benchmark calls it adata
 PATCHES, SLIDES, METADATA = "patches", "wsis", "metadata"
-PATCHES_SUFFIX, METADATA_SUFFIX = ".h5", ".json"
+PATCHES_SUFFIX, SLIDE_SUFFIX, METADATA_SUFFIX = ".h5", ".tif", ".json"
 ESTIMATED, EMBEDDED = "pixel_size_um_estimated", "pixel_size_um_embedded"  # um/px: from the spots, and as the scanner says
 PITCH = "inter_spot_dist"  # um
 PATCH_UM_PER_PX = 0.5  # of HEST's patches
@@ -133,11 +134,11 @@ def _table_of(path: Path) -> Path:
 def _sample(table: Path) -> Sample:
     root, name = table.parent.parent, table.stem
     patches, metadata = root / PATCHES / (name + PATCHES_SUFFIX), root / METADATA / (name + METADATA_SUFFIX)
-    slides = [root / SLIDES / (name + suffix) for suffix in reversed(IMAGE_SUFFIXES)]  # HEST's are .tif
+    slides = images_called(name, root / SLIDES)
     return Sample(
         table,
         patches if patches.is_file() else None,
-        next((slide for slide in slides if slide.is_file()), None),
+        next((slide for slide in slides if slide.name == name + SLIDE_SUFFIX), slides[0] if slides else None),
         metadata if metadata.is_file() else None,
     )
 

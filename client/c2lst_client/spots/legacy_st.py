@@ -122,12 +122,18 @@ def image_beside(path: Path, name: str) -> Path:
     Raises:
         BadInput: there is none, or more than one.
     """
-    images = [file for file in sorted(path.parent.iterdir()) if file.stem == name and file.suffix.lower() in IMAGE_SUFFIXES]
+    images = images_called(name, path.parent)
     if not images:
         raise BadInput(f"There is no image {name}.jpg (or .png, .tif) beside {path.name}; pass its path with --image.")
     if len(images) > 1:
         raise BadInput(f"There are {images[0].name} and {images[1].name} beside {path.name}; pass one of them with --image.")
     return images[0]
+
+
+def images_called(name: str, folder: Path) -> list[Path]:
+    """Return the images called `name` in a folder, which need not exist; `NAME.ome.tif` is one."""
+    files = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [file for file in files if file.name.startswith(name) and file.name[len(name) :].lower() in IMAGE_SUFFIXES]
 
 
 def _read_spot_table(path: Path, notes: list[str]) -> tuple[list[str], Centres]:

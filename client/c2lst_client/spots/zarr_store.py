@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from c2lst_client.spots.damage import refused
+from c2lst_client.spots.zarr_chunks import MAX_CHUNK_BYTES, checked_chunks
 from c2lst_shared.errors import BadInput
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ ARRANGING = (
     "vlen-utf8",
 )
 FORMAT_FILES = (".zgroup", "zarr.json")  # format 2, format 3
-MAX_CHUNK_BYTES = 256 << 20  # a chunk is unpacked whole; a usual one has some megabytes
 INSTALL = "pip install 'c2lst[slides,tables]'"
 
 
@@ -46,7 +46,7 @@ def opened(path: Path) -> Iterator[zarr.Group]:
         import zarr
     except ImportError:
         raise BadInput(f"{path} is a Zarr store, and zarr is not installed; run: {INSTALL}") from None
-    with refused(path, "Zarr", "it may be incomplete: copy it again"), warnings.catch_warnings():
+    with refused(path, "Zarr", "it may be incomplete: copy it again"), warnings.catch_warnings(), checked_chunks():
         warnings.simplefilter("ignore")  # of files that are not Zarr's own, such as shapes.parquet
         yield zarr.open_group(str(path), mode="r", use_consolidated=False)  # a consolidated copy may be out of date
 

@@ -35,9 +35,9 @@ def write_verdict(
         ),
         _about_fractions(points, both, design),
         _about_ratios(ratios),
-        f"Cost on this machine: {_duration(seconds.get('adapt', 0.0))} of adaptation, "
-        f"{_duration(seconds.get('synthesise', 0.0))} of generating pairs and {_duration(seconds.get('co-train', 0.0))} of training "
-        "predictors, for all divisions.",
+        f"Cost on this machine, all divisions: {_duration(seconds.get('adapt', 0.0))} of adaptation, "
+        f"{_duration(seconds.get('synthesise', 0.0))} of generating pairs, "
+        f"{_duration(seconds.get('co-train', 0.0))} of training predictors.",
     ]
     floor = found["random", REAL, "mean"]
     if direction(floor) != "better":

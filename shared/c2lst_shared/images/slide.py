@@ -15,7 +15,7 @@ from c2lst_shared.images.tiff import MAGIC, RegionTiff, needs_regions, of_scanne
 from c2lst_shared.images.whole_slide import INDEX_IS_A_JPEG, SUFFIXES, WholeSlide, recognised
 
 PLAIN_MAGIC = (b"\x89PNG", b"\xff\xd8\xff")
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", *SUFFIXES)
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".ome.tif", ".ome.tiff", ".tif", ".tiff", *SUFFIXES)  # what follows the name
 
 
 class Picture(Protocol):
