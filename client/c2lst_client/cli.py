@@ -327,6 +327,44 @@ def report(site: SiteOption, home: HomeOption = None) -> None:
 
 
 @app.command()
+def study(
+    site: SiteOption,
+    fraction: Annotated[
+        list[float] | None, typer.Option(min=0.01, max=0.9, help="Share of the spots that train; repeat for several.")
+    ] = None,
+    ratio: Annotated[
+        list[int] | None, typer.Option(min=1, max=1000, help="Synthetic pairs per training spot; repeat for several.")
+    ] = None,
+    repeats: Annotated[int | None, typer.Option(min=1, max=100, help="Divisions of each kind.")] = None,
+    seeds: Annotated[int | None, typer.Option(min=1, max=100, help="Trainings of each arm.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=0, help="Passes of the arms that go by epochs, 200 by default; 0 leaves them out.")
+    ] = None,
+    release: Annotated[str | None, typer.Option(help="For example mob/1; the adapter's, or the newest.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what is to be made, then stop.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the whole evaluation with its controls and say whether synthetic pairs help at this site; resumable.
+
+    The usual design: 5, 10, 25 and 50 % of the spots and ratios 1, 2, 5 and 10, three random divisions of each kind, and three
+    by a line on which no held-out patch overlaps a training patch.
+    """
+    from c2lst_client.options import StudyOptions
+
+    options = StudyOptions(
+        release, tuple(fraction) if fraction else None, tuple(ratio) if ratio else None, repeats, seeds, epochs
+    )
+    with _journey(home, site) as journey:
+        if dry_run:
+            plan = journey.plan_study(options)
+            typer.echo(plan.model_dump_json(indent=1) if as_json else "\n".join(plan.sentences()))
+            return
+        result = journey.study(options, lambda line: typer.echo(line, err=True))
+    typer.echo(result.model_dump_json(indent=1) if as_json else "\n".join(result.verdict))
+
+
+@app.command()
 def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Show the enrolment, the releases that are here, and how far each site is."""
     from c2lst_client.status import read_status

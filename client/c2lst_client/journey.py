@@ -19,7 +19,7 @@ from c2lst_client.cotrain import TRUTH, cotrain
 from c2lst_client.cotrain_cells import CellFolder
 from c2lst_client.evaluate.conditioning import measure_conditioning
 from c2lst_client.evaluate.results import ConditioningResult, CotrainResult, StepResult
-from c2lst_client.options import AdaptOptions, SampleOptions
+from c2lst_client.options import AdaptOptions, SampleOptions, StudyOptions
 from c2lst_client.predictions import write_predictions
 from c2lst_client.release import LoadedRelease
 from c2lst_client.report.collect import collect
@@ -29,6 +29,11 @@ from c2lst_client.sites import Site
 from c2lst_client.spots.pair_files import stored_identity
 from c2lst_client.spots.pairs import PairSet
 from c2lst_client.spots.prepare import PreparedSpots, prepare_spots
+from c2lst_client.study.plan import StudyPlan, plan_study
+from c2lst_client.study.results import StudyResult
+from c2lst_client.study.study import run_study
+from c2lst_client.study.tables import write_tables
+from c2lst_client.study.workshop import Workshop
 from c2lst_client.synthesise import ExpressionMode, synthesise, write_pairs
 from c2lst_client.trust.pull import load_release, newest_here, pull
 from c2lst_shared import atomic, journal
@@ -43,6 +48,7 @@ RESULT = "result.json"
 PREDICTIONS = "predictions.npz"
 PREDICTIONS_H5AD = "predictions.h5ad"
 CELLS = "cells"
+STUDY = "study.json"
 
 Outcome = TypeVar("Outcome", bound=StepResult)
 
@@ -214,6 +220,31 @@ class Journey:
         with journal.recorded("report", self.site.folder):
             write_report(self.site.report, collect(self.site, adapted, conditioning, cotrained))
         return self.site.report
+
+    def plan_study(self, options: StudyOptions) -> StudyPlan:
+        """Count what a study still has to make."""
+        return plan_study(self._workshop(options))
+
+    def study(self, options: StudyOptions, say: Callable[[str], None]) -> StudyResult:
+        """Run the study and write `study.json`, the tables and the page; what is there already is not made again."""
+        workshop = self._workshop(options)
+        result = run_study(workshop, self.site.name, say)
+        atomic.write_text(self.site.study / STUDY, result.model_dump_json(indent=1))
+        write_tables(self.site.study / "tables", result)
+        return result
+
+    def _workshop(self, options: StudyOptions) -> Workshop:
+        earlier = AdaptationRecord.load(self.site.adapter / ADAPTER_RECORD) if self._has_adapter() else None
+        release = self.release(options.release or (earlier.release if earlier else None))
+        return Workshop(
+            self.site.study,
+            release,
+            self.spots(release, overwrite=earlier is None),
+            options.design(release.manifest.defaults),
+            adapter=self.site.adapter,
+            progress=self._progress,
+            stop=self._stop,
+        )
 
     def _interrupt_when_asked(self) -> None:
         if self._stop():

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from c2lst_client.spots.split import Method
 from c2lst_shared.presets import SamplingConfig
+from c2lst_shared.release.manifest import SiteDefaults
+
+if TYPE_CHECKING:
+    from c2lst_client.study.design import StudyDesign
 
 
 @dataclass(frozen=True)
@@ -36,3 +41,31 @@ class SampleOptions:
         chosen = {"guidance": self.guidance, "steps": self.steps, "sampler": self.sampler}
         given = {name: value for name, value in chosen.items() if value is not None}
         return SamplingConfig.model_validate(suggested.model_dump() | given)
+
+
+@dataclass(frozen=True)
+class StudyOptions:
+    """What a study varies; None keeps what the design or the release suggests."""
+
+    release: str | None = None
+    fractions: tuple[float, ...] | None = None
+    ratios: tuple[int, ...] | None = None
+    repeats: int | None = None
+    seeds: int | None = None
+    epochs: int | None = None  # 0: no arms that go by epochs
+
+    def design(self, suggested: SiteDefaults) -> StudyDesign:
+        """The design that these choices give."""
+        from c2lst_client.study.design import StudyDesign
+
+        predictor = suggested.predictor.model_copy(update={"seeds": self.seeds or suggested.predictor.seeds})
+        design = StudyDesign(genes=suggested.genes, predictor=predictor, sampling=suggested.sampling)
+        chosen = {
+            "fractions": self.fractions,
+            "main": self.fractions and min(self.fractions, key=lambda each: abs(each - design.main)),
+            "ratios": self.ratios,
+            "repeats": self.repeats,
+        }
+        if self.epochs is not None:
+            design = design.model_copy(update={"epochs": self.epochs or None})
+        return design.model_copy(update={name: value for name, value in chosen.items() if value is not None})

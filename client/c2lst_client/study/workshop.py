@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from c2lst_client.adapt import AdaptationRecord, AdaptationSettings, adapt, load_adaptation
+from c2lst_client.adapt import RECORD, AdaptationRecord, AdaptationSettings, adapt, load_adaptation
 from c2lst_client.adapted import Adapted
 from c2lst_client.arms import SYNTHETIC, ArmTrainer
 from c2lst_client.cotrain_cells import CellFolder
@@ -65,7 +65,7 @@ class Workshop:
         settings = self.settings(division)
         with journal.recorded(f"adapt, {division.label}", self.folder, belongs_to=self.key(division)):
             adaptation = adapt(
-                self._adapter if self._is_sites_own(settings) else self.folder / "adapters" / self.key(division),
+                self._adapter if self._is_sites_own(settings) else self._adapter_of(division),
                 self.release,
                 self.spots,
                 settings,
@@ -87,6 +87,10 @@ class Workshop:
             training=defaults.adaptation,
         )
 
+    def has_adapter(self, division: Division) -> bool:
+        """Whether the adapter of a division is made already."""
+        return self._is_sites_own(self.settings(division)) or (self._adapter_of(division) / RECORD).exists()
+
     def key(self, division: Division) -> str:
         """Name a division by all that its adapter depends on."""
         made_from = fingerprint(self.release.fingerprint, self.spots.fingerprint, self.settings(division))
@@ -103,6 +107,11 @@ class Workshop:
             found[UNADAPTED] = ArrayPairs(self.unadapted(len(synthetic)), synthetic.expression)
             found[OBSERVED] = self._synthetic(division, adapted, "observed")
         return found
+
+    def pairs_folder(self, division: Division, mode: ExpressionMode) -> Path:
+        """Where the synthetic pairs of a division lie."""
+        made_from = fingerprint(self.design.sampling, self.design.highest)
+        return self.folder / "pairs" / f"{self.key(division)}-{mode}-{made_from[:12]}"
 
     def unadapted(self, count: int) -> npt.NDArray[np.uint8]:
         """Patches of the backbone alone, count x P x P x 3; the first ones are the same whatever the count."""
@@ -170,10 +179,10 @@ class Workshop:
         )
 
     def _synthetic(self, division: Division, adapted: Adapted, mode: ExpressionMode) -> PairSet:
-        made_from = fingerprint(self.design.sampling, self.design.highest)
-        with journal.recorded(f"synthesise, {division.label}, {mode}", self.folder, belongs_to=self.key(division) + made_from):
+        folder = self.pairs_folder(division, mode)
+        with journal.recorded(f"synthesise, {division.label}, {mode}", self.folder, belongs_to=folder.name):
             return synthesise(
-                self.folder / "pairs" / f"{self.key(division)}-{mode}-{made_from[:12]}",
+                folder,
                 self.release,
                 adapted.adaptation,
                 self.spots,
@@ -185,6 +194,9 @@ class Workshop:
                 progress=self._progress,
                 stop=self._stop,
             )
+
+    def _adapter_of(self, division: Division) -> Path:
+        return self.folder / "adapters" / self.key(division)
 
     def _is_sites_own(self, settings: AdaptationSettings) -> bool:
         """Whether the site's own adapter, if there is one, is what these settings give."""

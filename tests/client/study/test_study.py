@@ -1,0 +1,169 @@
+"""The study as a user runs it: whole, stopped and resumed, with another design; its tables and its verdict."""
+
+import csv
+import json
+
+import pytest
+from fakes.small_site import SmallSite
+from fakes.toy_release import DEFAULTS, toy_release
+from typer.testing import CliRunner
+
+from c2lst_client import cli
+from c2lst_client.evaluate.results import Interval
+from c2lst_client.home import Home
+from c2lst_client.journey import Journey
+from c2lst_client.options import StudyOptions
+from c2lst_client.settings import Settings
+from c2lst_client.sites import add_site, open_site
+from c2lst_client.study.design import Division, StudyDesign, check_design
+from c2lst_client.study.results import StudyResult
+from c2lst_client.study.verdict import words
+from c2lst_shared.errors import BadInput, Interrupted
+from c2lst_shared.presets import PredictorConfig, SamplingConfig
+from c2lst_shared.progress import Silent
+
+SMALL = StudyOptions(fractions=(0.25, 0.5), ratios=(1, 2), repeats=2, seeds=2, epochs=2)
+
+
+class OfflineJourney(Journey):
+    """A journey that starts from a release in memory; pulling and verifying have tests of their own."""
+
+    def release(self, name):
+        return toy_release()
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    raw = SmallSite().write_legacy(folder / "raw")
+    found = Home(folder / "home")
+    add_site(found, "demo", organ="mob", spots=raw)
+    return found
+
+
+def journey(home, stop=lambda: False):
+    return OfflineJourney(Settings(home=home.path), open_site(home, "demo"), progress=Silent(), stop=stop)
+
+
+@pytest.fixture(scope="module")
+def result(home):
+    said = []
+    found = journey(home).study(SMALL, said.append)
+    assert said[0] == "Division 1 of 6: random 25 %, split 0"
+    return found
+
+
+def design(**chosen):
+    return StudyDesign(predictor=DEFAULTS.predictor, sampling=DEFAULTS.sampling, **chosen)
+
+
+def test_design_begins_with_what_says_most_and_has_every_arm():
+    usual = design()
+    assert [each.label for each in usual.divisions[:2]] == ["random 25 %, split 0", "blocked 25 %, split 0"]
+    assert len(usual.divisions) == 15
+    main = {recipe.label for recipe in usual.arms(Division("random", 0.25, 0))}
+    assert {"real + shuffled x10", "real + unadapted x10", "real + observed x10", "synthetic x1", "real, 200 epochs"} <= main
+    assert {recipe.label for recipe in usual.arms(Division("random", 0.05, 0))} < main
+    assert not any(recipe.epochs for recipe in usual.model_copy(update={"epochs": None}).arms(Division("random", 0.25, 0)))
+
+
+def test_slide_that_is_too_small_is_refused_before_anything_is_made():
+    with pytest.raises(BadInput, match="49 spots are too few for fractions from 0.05 to 0.5: .* must be about 200"):
+        check_design(design(), 49)
+
+
+@pytest.mark.slow
+def test_study_has_every_table(home, result):
+    folder = home.site("demo") / "study"
+    assert StudyResult.model_validate_json((folder / "study.json").read_bytes()) == result
+    assert len(result.divisions) == 6
+    assert {(each.method, each.fraction) for each in result.efficiency} == {
+        ("random", 0.25),
+        ("random", 0.5),
+        ("blocked", 0.25),
+    }
+    assert [row.arm for row in result.ratios] == [
+        "real",
+        "real + augmentation",
+        "synthetic x1",
+        "synthetic x2",
+        "real + synthetic x1",
+        "real + synthetic x2",
+    ]
+    assert result.ratios[0].against_real.value == 0
+    blocked = [each for each in result.divisions if each.method == "blocked"]
+    assert all(each.overlapping == 0 for each in blocked)
+    assert [each.conditioning is not None for each in result.divisions] == [True, True, True, False, False, False]
+    with (folder / "tables" / "arms.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    trained = [each for each in rows if each["arm"] != "mean"]
+    assert len({(each["division"], each["arm"], each["seed"]) for each in rows}) == len(rows)
+    assert {each["seed"] for each in trained} == {"0", "1"}
+    assert any("random 25 %" in each["division"] and each["arm"] == "real + synthetic x2, 2 epochs" for each in rows)
+    assert len(result.verdict) >= 6
+
+
+@pytest.mark.slow
+def test_second_call_makes_nothing_and_finds_the_same(home, result):
+    files = {path: path.stat().st_mtime_ns for kind in ("adapters", "pairs", "cells") for path in files_of(home, kind)}
+    again = journey(home).study(SMALL, lambda line: None)
+    assert again.model_copy(update={"seconds": {}, "verdict": []}) == result.model_copy(update={"seconds": {}, "verdict": []})
+    assert {path: path.stat().st_mtime_ns for kind in ("adapters", "pairs", "cells") for path in files_of(home, kind)} == files
+    plan = journey(home).plan_study(SMALL)
+    assert (plan.adapters, plan.pairs) == (0, 0)
+
+
+@pytest.mark.slow
+def test_larger_study_keeps_what_it_shares_with_a_smaller_one(home, result):
+    plan = journey(home).plan_study(StudyOptions(fractions=(0.25, 0.5), ratios=(1, 2), repeats=3, seeds=2, epochs=2))
+    assert plan.divisions == 9
+    assert plan.adapters == 3
+
+
+@pytest.mark.slow
+def test_stopped_study_goes_on_and_ends_the_same(tmp_path, result):
+    home = Home(tmp_path / "home")
+    add_site(home, "demo", organ="mob", spots=SmallSite().write_legacy(tmp_path / "raw"))
+    calls = 0
+
+    def stop():
+        nonlocal calls
+        calls += 1
+        return calls % 40 == 0
+
+    stops = 0
+    while True:
+        try:
+            found = journey(home, stop).study(SMALL, lambda line: None)
+            break
+        except Interrupted:
+            stops += 1
+    assert stops > 3
+    kept = {"seconds": {}, "verdict": []}
+    assert found.model_copy(update=kept) == result.model_copy(update=kept)
+
+
+def test_dry_run_makes_nothing(home, monkeypatch):
+    monkeypatch.setattr("c2lst_client.journey.Journey.release", OfflineJourney.release)
+    before = set((home.site("demo") / "study").rglob("*"))
+    arguments = ["study", "--site", "demo", "--home", str(home.path), "--fraction", "0.25", "--repeats", "1", "--dry-run"]
+    shown = CliRunner().invoke(cli.app, [*arguments, "--json"])
+    assert shown.exit_code == 0, shown.output
+    assert json.loads(shown.output)["divisions"] == 2
+    assert "2 divisions of the spots." in CliRunner().invoke(cli.app, arguments).output
+    assert set((home.site("demo") / "study").rglob("*")) == before
+
+
+def test_figures_in_words():
+    assert words(Interval(value=-0.031, low=-0.05, high=-0.012)) == "-3.1 % [-5.0, -1.2]"
+
+
+def test_choices_of_the_user_make_the_design():
+    made = StudyOptions(fractions=(0.1, 0.3), ratios=(4,), seeds=7, epochs=0).design(DEFAULTS)
+    assert (made.fractions, made.main, made.ratios, made.predictor.seeds, made.epochs) == ((0.1, 0.3), 0.3, (4,), 7, None)
+    assert made.sampling == SamplingConfig(steps=2, batch=8)
+    assert isinstance(made.predictor, PredictorConfig)
+
+
+def files_of(home, kind):
+    return [path for path in (home.site("demo") / "study" / kind).rglob("*") if path.is_file()]
