@@ -361,7 +361,8 @@ def study(
             typer.echo(plan.model_dump_json(indent=1) if as_json else "\n".join(plan.sentences()))
             return
         result = journey.study(options, lambda line: typer.echo(line, err=True))
-    typer.echo(result.model_dump_json(indent=1) if as_json else "\n".join(result.verdict))
+        page = journey.study_page
+    typer.echo(result.model_dump_json(indent=1) if as_json else "\n".join([*result.verdict, f"Page: {page}"]))
 
 
 @app.command()

@@ -29,6 +29,7 @@ from c2lst_client.sites import Site
 from c2lst_client.spots.pair_files import stored_identity
 from c2lst_client.spots.pairs import PairSet
 from c2lst_client.spots.prepare import PreparedSpots, prepare_spots
+from c2lst_client.study.page import write_study_page
 from c2lst_client.study.plan import StudyPlan, plan_study
 from c2lst_client.study.results import StudyResult
 from c2lst_client.study.study import run_study
@@ -49,6 +50,7 @@ PREDICTIONS = "predictions.npz"
 PREDICTIONS_H5AD = "predictions.h5ad"
 CELLS = "cells"
 STUDY = "study.json"
+STUDY_PAGE = "study.html"
 
 Outcome = TypeVar("Outcome", bound=StepResult)
 
@@ -231,7 +233,13 @@ class Journey:
         result = run_study(workshop, self.site.name, say)
         atomic.write_text(self.site.study / STUDY, result.model_dump_json(indent=1))
         write_tables(self.site.study / "tables", result)
+        write_study_page(self.study_page, result)
         return result
+
+    @property
+    def study_page(self) -> Path:
+        """Where the study's page is."""
+        return self.site.study / STUDY_PAGE
 
     def _workshop(self, options: StudyOptions) -> Workshop:
         earlier = AdaptationRecord.load(self.site.adapter / ADAPTER_RECORD) if self._has_adapter() else None

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from c2lst_client.report import clusters, figures, gene_figures, genes, likeness, tissue, words
 from c2lst_client.report.inputs import TRUTH, PatchPairs, ReportInputs
+from c2lst_client.report.templates import environment
 from c2lst_client.report.theme import CLUSTER_COLOURS, style_file
 from c2lst_shared import atomic
 
@@ -58,18 +59,7 @@ def build_report(inputs: ReportInputs) -> str:
     Raises:
         BadInput: a gene to map is not in the panel.
     """
-    import jinja2
-
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {
-        "decimal": words.decimal,
-        "percent": words.percent,
-        "duration": words.duration,
-        "typeset": words.typeset,
-        "interval": words.interval,
-        "percent_interval": lambda estimate: words.interval(estimate, words.percent),
-    }
-    return environment.from_string(style_file("report.html.j2")).render(_context(inputs))
+    return environment().from_string(style_file("report.html.j2")).render(_context(inputs))
 
 
 def _context(inputs: ReportInputs) -> dict[str, object]:

@@ -68,7 +68,7 @@ def test_design_begins_with_what_says_most_and_has_every_arm():
 
 
 def test_slide_that_is_too_small_is_refused_before_anything_is_made():
-    with pytest.raises(BadInput, match="49 spots are too few for fractions from 0.05 to 0.5: .* must be about 200"):
+    with pytest.raises(BadInput, match=r"49 spots are too few for fractions from 0\.05 to 0\.5: .* must be about 200"):
         check_design(design(), 49)
 
 

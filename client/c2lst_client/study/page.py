@@ -1,0 +1,57 @@
+"""The study as one HTML page, in the design of the site's report: offline, without a script."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+
+from c2lst_client.report import words
+from c2lst_client.report.templates import environment
+from c2lst_client.report.theme import style_file
+from c2lst_client.study import figures
+from c2lst_client.study.compare import AUGMENTED, REAL, best_arms
+from c2lst_client.study.design import Division
+from c2lst_client.study.results import Control, StudyResult
+from c2lst_shared import atomic
+
+TEMPLATE = "study.html.j2"
+
+
+def write_study_page(path: Path, result: StudyResult) -> None:
+    """Write the page to `path`, whole or not at all."""
+    atomic.write_text(path, study_page(result, datetime.now(UTC)))
+
+
+def study_page(result: StudyResult, created: datetime) -> str:
+    """Return the page as one HTML document that needs no other file, no network and no script."""
+    design = result.design
+    plain, both = best_arms(design)
+    common = design.arms(Division("random", -1.0, 0))
+    template = resources.files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8")
+    return (
+        environment()
+        .from_string(template)
+        .render(
+            result=result,
+            created=created,
+            words=words,
+            css=style_file("tokens.css") + style_file("style.css"),
+            primary=_change(result.controls, both, AUGMENTED),
+            plain=_change(result.controls, plain, REAL),
+            main=next(
+                each for each in result.divisions if (each.method, each.fraction, each.seed) == ("random", design.main, 0)
+            ),
+            blocked=next(each for each in result.divisions if (each.method, each.seed) == ("blocked", 0)),
+            both=both,
+            errors={each.label: {arm.label: arm.mae.value for arm in each.arms} for each in result.divisions},
+            efficiency=figures.efficiency_chart(result.efficiency, common),
+            gain=figures.gain_chart(result.efficiency, both),
+            ratios=figures.ratio_chart(result.ratios),
+            controls=figures.control_chart(result.controls),
+        )
+    )
+
+
+def _change(controls: list[Control], arm: str, against: str) -> Control:
+    return next(each for each in controls if (each.method, each.arm, each.against) == ("random", arm, against))
