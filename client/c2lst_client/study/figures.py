@@ -106,7 +106,7 @@ def ratio_chart(rows: Sequence[RatioRow]) -> Picture:
         axes.set_ylabel("change of the error against real, %")
         axes.legend(fontsize=8)
 
-    return draw(plot, height=3.4)
+    return draw(plot, height=3.4, width=7.0)
 
 
 def control_chart(controls: Sequence[Control]) -> Picture:

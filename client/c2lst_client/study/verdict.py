@@ -26,7 +26,7 @@ def write_verdict(
     primary = found["random", both, AUGMENTED]
     blocked = found["blocked", both, AUGMENTED]
     sentences = [
-        f"{_opening(primary)} At {design.main:.0%} of the spots, {both} against {AUGMENTED}, equal training: "
+        f"{_opening(primary)} At {100 * design.main:g} % of the spots, {both} against {AUGMENTED}, equal training: "
         f"{words(primary)}. Where no held-out patch overlaps a training patch: {words(blocked)}.",
         f"Without augmentation in either arm: {words(found['random', plain, REAL])}; "
         f"against augmentation alone: {words(found['random', plain, AUGMENTED])}.",
@@ -87,7 +87,7 @@ def _about_ratios(ratios: Sequence[RatioRow]) -> str:
     best = min(mixed, key=lambda row: row.error.value)
     return (
         f"Of the ratios, {best.ratio} pairs per spot does best ({words(best.against_real)} against real only; "
-        f"{best.genes_better:.0%} of {best.genes} genes improve); it was picked after looking, so its figure flatters."
+        f"{100 * best.genes_better:.0f} % of {best.genes} genes improve); it was picked after looking, so its figure flatters."
     )
 
 
