@@ -149,7 +149,7 @@ def test_dry_run_makes_nothing(home, monkeypatch):
     arguments = ["study", "--site", "demo", "--home", str(home.path), "--fraction", "0.25", "--repeats", "1", "--dry-run"]
     shown = CliRunner().invoke(cli.app, [*arguments, "--json"])
     assert shown.exit_code == 0, shown.output
-    assert json.loads(shown.output)["divisions"] == 2
+    assert json.loads(shown.stdout)["divisions"] == 2
     assert "2 divisions of the spots." in CliRunner().invoke(cli.app, arguments).output
     assert set((home.site("demo") / "study").rglob("*")) == before
 
