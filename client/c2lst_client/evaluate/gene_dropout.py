@@ -3,7 +3,8 @@
 Zeroed can mean two things, because conditions are z-scores. The panel's mean is z = 0: the gene says nothing, which is what
 a missing gene is filled with, and the condition stays within what the adapter has seen. A raw count of zero is another z,
 -mean / sd of the log-normalised training spots: for genes that every spot expresses, as those of a panel are, that lies far
-outside what the adapter has seen, and asks in addition how it takes a failed probe that nobody noticed. Both are offered.
+outside what the adapter has seen (z = -9 for the median gene of a mouse olfactory bulb), and asks in addition how it takes a
+failed probe that nobody noticed. Both are offered.
 
 The same genes are missing on all spots of a repeat, as when a probe fails. The dropped patches must start from the same noise
 as the full ones: then every difference comes from the genes. S spots, G genes, R repeats, D features.
