@@ -119,6 +119,11 @@ def correlation(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], resamp
     return Estimate(value, _weighted_pearson(x[:, None], y[:, None], resamples.spots)[:, 0], resamples.stretch)
 
 
+def correlations(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], resamples: Resamples) -> tuple[Floats, Floats]:
+    """Return r of each column of `x` with that of `y`, each S x G or S x 1: on all spots, G, and in each draw, R x G."""
+    return pearson_per_gene(x, y), _weighted_pearson(x, y, resamples.spots)
+
+
 def concordance(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], resamples: Resamples) -> Estimate:
     """Return Lin's concordance (1989) of two values per spot, each S: r, lowered where means or spreads differ."""
 
