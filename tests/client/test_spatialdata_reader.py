@@ -276,6 +276,7 @@ def test_store_that_cannot_be_written_is_read(tmp_path):
     assert sorted(path.rglob("*")) == before
 
 
+@pytest.mark.filterwarnings("ignore")  # what spatialdata and its libraries deprecate in one another is theirs to change
 @pytest.mark.slow
 def test_spatialdata_itself_reads_the_store_the_same(tmp_path):
     spatialdata = pytest.importorskip("spatialdata", reason="spatialdata is not installed; it is only compared with")
