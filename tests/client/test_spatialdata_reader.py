@@ -5,9 +5,10 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 import zarr
-from fakes.hest_site import IDENTITY, placed, write_circles, write_spatialdata, write_zarr_image
+from fakes.hest_site import IDENTITY, placed, table_of, write_circles, write_spatialdata, write_zarr_image
 from fakes.real_data import DATA, needs_data
 from fakes.small_site import SmallSite
 from PIL import Image
@@ -278,11 +279,29 @@ def test_store_that_cannot_be_written_is_read(tmp_path):
 
 @pytest.mark.filterwarnings("ignore")  # what spatialdata and its libraries deprecate in one another is theirs to change
 @pytest.mark.slow
-def test_spatialdata_itself_reads_the_store_the_same(tmp_path):
-    spatialdata = pytest.importorskip("spatialdata", reason="spatialdata is not installed; it is only compared with")
-    store = spatialdata.read_zarr(write(tmp_path))
-    circles = store.shapes["spots"].geometry
-    assert np.allclose(np.column_stack([circles.x, circles.y]), read_spots(tmp_path / "s.zarr", um_per_px=SCALE).centres)
+@pytest.mark.parametrize("container", ["0.1", "0.2"])  # Zarr 2, Zarr 3
+@pytest.mark.parametrize("encoding", ["WKB", "geoarrow"])
+def test_store_that_spatialdata_wrote_reads_like_the_legacy_array(tmp_path, container, encoding):
+    import spatialdata
+    from spatialdata._io.format import SpatialDataContainerFormats
+    from spatialdata.models import Image2DModel, ShapesModel, TableModel
+
+    site, path = SmallSite(), tmp_path / "s.zarr"
+    table = table_of(site)
+    table.obs["region"] = pd.Categorical(["spots"] * len(table))
+    table.obs["instance"] = np.arange(len(table))
+    spatialdata.SpatialData(
+        images={"he": Image2DModel.parse(site.pixels.transpose(2, 0, 1), dims=("c", "y", "x"), scale_factors=[2])},
+        shapes={"spots": ShapesModel.parse(site.centres, geometry=0, radius=20.0)},
+        tables={"table": TableModel.parse(table, region="spots", region_key="region", instance_key="instance")},
+    ).write(path, sdata_formats=SpatialDataContainerFormats[container], shapes_geometry_encoding=encoding)
+    legacy, spots = read_spots(site.write_legacy(tmp_path / "legacy")), read_spots(path, um_per_px=SCALE)
+    assert spots.barcodes == site.barcodes
+    assert spots.genes == legacy.genes
+    assert (spots.counts != legacy.counts).nnz == 0
+    assert np.array_equal(spots.centres, legacy.centres)
+    for ours, theirs in zip(spots.patches(112.0, 64), legacy.patches(112.0, 64), strict=True):
+        assert np.array_equal(ours, theirs)
 
 
 @needs_data
