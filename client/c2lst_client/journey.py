@@ -29,7 +29,7 @@ from c2lst_client.sites import Site
 from c2lst_client.spots.pair_files import stored_identity
 from c2lst_client.spots.pairs import PairSet
 from c2lst_client.spots.prepare import PreparedSpots, prepare_spots
-from c2lst_client.study.page import write_study_page
+from c2lst_client.study.page import save_figures, write_study_page
 from c2lst_client.study.plan import StudyPlan, plan_study
 from c2lst_client.study.results import StudyResult
 from c2lst_client.study.study import run_study
@@ -230,10 +230,10 @@ class Journey:
     def study(self, options: StudyOptions, say: Callable[[str], None]) -> StudyResult:
         """Run the study and write `study.json`, the tables and the page; what is there already is not made again."""
         workshop = self._workshop(options)
-        result = run_study(workshop, self.site.name, say)
+        result, figures = run_study(workshop, self.site.name, say)
         atomic.write_text(self.site.study / STUDY, result.model_dump_json(indent=1))
         write_tables(self.site.study / "tables", result)
-        write_study_page(self.study_page, result)
+        write_study_page(self.study_page, result, save_figures(self.site.study / "figures", figures))
         return result
 
     @property

@@ -118,7 +118,7 @@ def generate_patches(
     *,
     sampling: SamplingConfig | None = None,
     seed: int = 0,
-    first: int = 0,
+    numbers: Sequence[int] | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Generate one patch for each row of `expression`, all in one batch.
 
@@ -128,7 +128,7 @@ def generate_patches(
         expression: N x G z-scores of the adapter's panel.
         sampling: what the release suggests when not given.
         seed: with a patch's number it decides the noise that the patch starts from.
-        first: number of the first patch.
+        numbers: of the patches, 0 to N - 1 when not given; patches of one number start from the same noise.
 
     Returns:
         N x image_px x image_px x 3, uint8.
@@ -137,7 +137,7 @@ def generate_patches(
     sampling = sampling or manifest.defaults.sampling
     device = next(adapted.parameters()).device
     condition = torch.from_numpy(np.ascontiguousarray(expression, dtype=np.float32)).to(device)
-    noise = seeded_noise(seed, range(first, first + len(expression)), manifest.backbone.image_px).to(device)
+    noise = seeded_noise(seed, numbers or range(len(expression)), manifest.backbone.image_px).to(device)
     predict = conditional(adapted, condition, manifest.diffusion, sampling)
     pixels: npt.NDArray[np.uint8] = to_uint8(generate(predict, noise, manifest.diffusion, sampling)).cpu().numpy()
     return pixels
@@ -158,8 +158,11 @@ def write_pairs(
     overwrite: bool,
     progress: Progress,
     stop: Callable[[], bool],
+    noises: Sequence[int] | None = None,
 ) -> PairSet:
     """Generate one patch for each row of `expression` (N x G z-scores) and stream them to `folder`, batch by batch.
+
+    `noises` are the N numbers of the noise that patches start from, 0 to N - 1 when not given.
 
     Raises:
         BadInput: the folder holds pairs made otherwise and `overwrite` is false.
@@ -181,7 +184,7 @@ def write_pairs(
         image_px=release.manifest.backbone.image_px,
         coords=coords,
         obs=obs,
-        provenance=provenance | made_by,
+        provenance=provenance | made_by | ({} if noises is None else {"noises": list(noises)}),
         overwrite=overwrite,
     ) as writer:
         if writer.done < len(writer):
@@ -189,7 +192,8 @@ def write_pairs(
 
             def make(numbers: range) -> npt.NDArray[np.uint8]:
                 rows = expression[numbers.start : numbers.stop]
-                return generate_patches(release, adapted, rows, sampling=sampling, seed=seed, first=numbers.start)
+                chosen = numbers if noises is None else [noises[number] for number in numbers]
+                return generate_patches(release, adapted, rows, sampling=sampling, seed=seed, numbers=chosen)
 
             _stream(writer, make, sampling.batch, progress, stop)
     return PairSet.open(folder)

@@ -8,17 +8,9 @@ import numpy as np
 
 from c2lst_client.arms import Recipe
 from c2lst_client.evaluate.results import Arm, arm_label
-from c2lst_client.study.design import Division, StudyDesign
+from c2lst_client.study.design import AUGMENTED, REAL, Division, StudyDesign, best_arms
 from c2lst_client.study.pooled import Pooled
 from c2lst_client.study.results import Control, DivisionResult, EfficiencyPoint, RatioRow
-
-REAL = arm_label("real")
-AUGMENTED = arm_label("real+augmentation")
-
-
-def best_arms(design: StudyDesign) -> tuple[str, str]:
-    """Return the arms that the verdict rests on, declared beforehand: the highest ratio, without and with augmentation."""
-    return arm_label("real+synthetic", design.highest), arm_label("real+synthetic+augmentation", design.highest)
 
 
 def efficiency(

@@ -11,6 +11,7 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 
 from c2lst_client.arms import Recipe
+from c2lst_client.evaluate.results import arm_label
 from c2lst_client.spots.records import Record
 from c2lst_client.spots.split import Method
 from c2lst_shared.errors import BadInput
@@ -22,6 +23,9 @@ RATIOS = (1, 2, 5, 10)
 PAPER_EPOCHS = 200
 
 SHUFFLED, UNADAPTED, OBSERVED = "shuffled", "unadapted", "observed"  # names of the pairs of the controls
+
+
+REAL, AUGMENTED = arm_label("real"), arm_label("real+augmentation")
 
 
 class Division(NamedTuple):
@@ -97,6 +101,11 @@ class StudyDesign(Record):
     def has_controls(self, division: Division) -> bool:
         """Whether the pairs of the controls are made for a division."""
         return division.fraction == self.main
+
+
+def best_arms(design: StudyDesign) -> tuple[str, str]:
+    """Return the arms that the verdict rests on, declared beforehand: the highest ratio, without and with augmentation."""
+    return arm_label("real+synthetic", design.highest), arm_label("real+synthetic+augmentation", design.highest)
 
 
 def check_design(design: StudyDesign, spots: int) -> None:

@@ -2,28 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from c2lst_client.report import words
+from c2lst_client.report.charts import data_uri
 from c2lst_client.report.templates import environment
 from c2lst_client.report.theme import style_file
 from c2lst_client.study import figures
-from c2lst_client.study.compare import AUGMENTED, REAL, best_arms
-from c2lst_client.study.design import Division
+from c2lst_client.study.design import AUGMENTED, REAL, Division, best_arms
 from c2lst_client.study.results import Control, StudyResult
 from c2lst_shared import atomic
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 TEMPLATE = "study.html.j2"
+DPI = 144
 
 
-def write_study_page(path: Path, result: StudyResult) -> None:
-    """Write the page to `path`, whole or not at all."""
-    atomic.write_text(path, study_page(result, datetime.now(UTC)))
+def save_figures(folder: Path, figures: Mapping[str, Figure]) -> dict[str, Path]:
+    """Write figures as PNG files; return where each is."""
+    paths = {}
+    for name, figure in figures.items():
+        paths[name] = folder / f"{name}.png"
+        with atomic.replacing(paths[name]) as temporary:
+            figure.savefig(temporary, format="png", dpi=DPI)
+    return paths
 
 
-def study_page(result: StudyResult, created: datetime) -> str:
+def write_study_page(path: Path, result: StudyResult, figures: Mapping[str, Path]) -> None:
+    """Write the page to `path`, whole or not at all; `figures` are PNG files that it takes in."""
+    pictures = {name: data_uri("image/png", file.read_bytes()) for name, file in figures.items()}
+    atomic.write_text(path, study_page(result, datetime.now(UTC), pictures))
+
+
+def study_page(result: StudyResult, created: datetime, pictures: Mapping[str, str]) -> str:
     """Return the page as one HTML document that needs no other file, no network and no script."""
     design = result.design
     plain, both = best_arms(design)
@@ -35,6 +52,7 @@ def study_page(result: StudyResult, created: datetime) -> str:
         .render(
             result=result,
             created=created,
+            pictures=pictures,
             words=words,
             css=style_file("tokens.css") + style_file("style.css"),
             primary=_change(result.controls, both, AUGMENTED),

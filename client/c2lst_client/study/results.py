@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from c2lst_client.evaluate.results import Arm, ConditioningResult, Interval, Result
+from c2lst_client.study.coherence import CoherencePart
+from c2lst_client.study.correspondence import CorrespondencePart
 from c2lst_client.study.design import StudyDesign
 
 
@@ -69,6 +71,9 @@ class StudyResult(Result):
     efficiency: list[EfficiencyPoint]
     ratios: list[RatioRow]
     controls: list[Control]
+    correspondence: CorrespondencePart | None  # None: could not be measured, `notes` says why
+    coherence: CoherencePart | None
+    notes: list[str]
     method: str  # how intervals were made, in a sentence
     verdict: list[str]  # sentences
     seconds: dict[str, float]  # kind of work -> seconds of this machine

@@ -5,29 +5,49 @@ A study that was stopped goes on where it was; one with another design finds aga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from c2lst_client.adapted import Adapted
 from c2lst_client.arms import measure_arm
 from c2lst_client.evaluate.conditioning import measure_conditioning
 from c2lst_client.evaluate.results import ConditioningResult
 from c2lst_client.evaluate.statistics import resample
 from c2lst_client.study import compare
+from c2lst_client.study.coherence import measure_coherence
+from c2lst_client.study.correspondence import measure_correspondence
 from c2lst_client.study.design import Division, check_design
 from c2lst_client.study.pooled import DivisionErrors, Pooled
 from c2lst_client.study.results import DivisionResult, StudyResult
+from c2lst_client.study.subject import Subject
 from c2lst_client.study.verdict import write_verdict
 from c2lst_client.study.workshop import Workshop
 from c2lst_shared import journal
 from c2lst_shared.canonical import fingerprint
+from c2lst_shared.errors import BadInput
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 Say = Callable[[str], None]
 
+# Measured on the first division, random at the main fraction: name of a field of `StudyResult` -> how.
+PARTS: dict[str, Callable[[Subject], tuple[Any, dict[str, Figure]]]] = {
+    "correspondence": measure_correspondence,
+    "coherence": measure_coherence,
+}
 
-def run_study(workshop: Workshop, site: str, say: Say) -> StudyResult:
+
+class Study(NamedTuple):
+    """What a study found, and the figures that need more than its numbers."""
+
+    result: StudyResult
+    figures: Mapping[str, Figure]
+
+
+def run_study(workshop: Workshop, site: str, say: Say) -> Study:
     """Run every division of a study and put what was found together.
 
     Args:
@@ -41,16 +61,27 @@ def run_study(workshop: Workshop, site: str, say: Say) -> StudyResult:
     """
     design, spots = workshop.design, workshop.spots
     check_design(design, len(spots))
-    results, errors = [], []
+    results, errors, notes = [], [], []
+    figures: dict[str, Figure] = {}
+    parts: dict[str, Any] = {}
     for number, division in enumerate(design.divisions, 1):
         say(f"Division {number} of {len(design.divisions)}: {division.label}")
-        result, of_arms = _run_division(workshop, division)
+        result, of_arms, subject = _run_division(workshop, division)
         results.append(result)
         errors.append(of_arms)
-    return _together(workshop, site, results, errors)
+        if subject is not None and number == 1:
+            for name, measure in PARTS.items():
+                say(f"Tissue of {division.label}: {name}")
+                try:
+                    parts[name], drawn = measure(subject)
+                except BadInput as error:
+                    parts[name], drawn = None, {}
+                    notes.append(f"The part on {name} could not be measured: {error}")
+                figures |= drawn
+    return Study(_together(workshop, site, results, errors, parts, notes), figures)
 
 
-def _run_division(workshop: Workshop, division: Division) -> tuple[DivisionResult, DivisionErrors]:
+def _run_division(workshop: Workshop, division: Division) -> tuple[DivisionResult, DivisionErrors, Subject | None]:
     design = workshop.design
     adapted = workshop.adapted(division)
     pairs = workshop.pairs(division, adapted)
@@ -62,6 +93,11 @@ def _run_division(workshop: Workshop, division: Division) -> tuple[DivisionResul
     truth, centres = adapted.expression[rows], workshop.spots.centres[rows]
     resamples = resample(len(rows), len(seeds), centres=centres, seed=division.seed)
     split = adapted.adaptation.split
+    subject = None
+    if division.seed == 0:
+        generated = workshop.held_out(division, adapted)
+        means = {label: each.mean(axis=0) for label, each in predictions.items()}
+        subject = Subject(workshop, division, adapted, pairs, generated.patches(range(len(generated))), means)
     result = DivisionResult(
         label=division.label,
         method=division.method,
@@ -71,26 +107,31 @@ def _run_division(workshop: Workshop, division: Division) -> tuple[DivisionResul
         test_spots=len(split.test),
         overlapping=split.overlapping,
         arms=[measure_arm(recipe, seeds, truth, predictions[recipe.label], resamples) for recipe in arms],
-        conditioning=_conditioning(workshop, division, adapted) if division.seed == 0 else None,
+        conditioning=None if subject is None else _conditioning(subject),
     )
     of_arm = {label: np.abs(each - truth).mean(axis=2, dtype=np.float64) for label, each in predictions.items()}
-    return result, DivisionErrors(rows, of_arm)
+    return result, DivisionErrors(rows, of_arm), subject
 
 
-def _conditioning(workshop: Workshop, division: Division, adapted: Adapted) -> ConditioningResult:
-    generated = workshop.held_out(division, adapted)
-    train_rows, test_rows = adapted.rows
+def _conditioning(subject: Subject) -> ConditioningResult:
     return measure_conditioning(
-        adapted.tissue(train_rows),
-        adapted.tissue(test_rows),
-        generated.patches(range(len(generated)))[:, None],
-        barcodes=generated.barcodes,
-        sampling=workshop.design.sampling,
-        centres=workshop.spots.centres[test_rows],
+        subject.adapted.tissue(subject.train_rows),
+        subject.adapted.tissue(subject.rows),
+        subject.generated[:, None],
+        barcodes=[subject.adapted.spots.barcodes[row] for row in subject.rows],
+        sampling=subject.workshop.design.sampling,
+        centres=subject.centres,
     )
 
 
-def _together(workshop: Workshop, site: str, results: list[DivisionResult], errors: Sequence[DivisionErrors]) -> StudyResult:
+def _together(
+    workshop: Workshop,
+    site: str,
+    results: list[DivisionResult],
+    errors: Sequence[DivisionErrors],
+    parts: Mapping[str, Any],
+    notes: list[str],
+) -> StudyResult:
     design, spots, manifest = workshop.design, workshop.spots, workshop.release.manifest
     kinds = sorted({(each.method, each.fraction) for each in results}, key=lambda kind: (kind[0] != "random", kind[1]))
     pooled = {
@@ -119,6 +160,7 @@ def _together(workshop: Workshop, site: str, results: list[DivisionResult], erro
         efficiency=points,
         ratios=ratios,
         controls=controls,
+        notes=notes,
         method=(
             f"Every arm without epochs in its name took {design.predictor.steps} optimiser steps of {design.predictor.batch} "
             f"patches ({design.predictor.architecture}), {design.predictor.seeds} seeds each. Intervals are 95 % bootstrap "
@@ -126,6 +168,7 @@ def _together(workshop: Workshop, site: str, results: list[DivisionResult], erro
         ),
         verdict=write_verdict(design, points, ratios, controls, seconds),
         seconds=seconds,
+        **parts,
     )
 
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 
 from c2lst_client.evaluate.results import Interval
 from c2lst_client.evaluate.statistics import direction
-from c2lst_client.study.compare import AUGMENTED, REAL, best_arms
-from c2lst_client.study.design import StudyDesign
+from c2lst_client.study.design import AUGMENTED, REAL, StudyDesign, best_arms
 from c2lst_client.study.results import Control, EfficiencyPoint, RatioRow
 
 FINDING = {"better": "they lower the error", "worse": "they raise the error", "unclear": "there is no evidence that they help"}

@@ -145,9 +145,13 @@ class Workshop:
         expression: npt.NDArray[np.float32],
         barcodes: list[str],
         centres: npt.NDArray[np.float64],
+        noises: list[int] | None = None,
     ) -> PairSet:
-        """Generate one patch for each row of `expression`, N x G, under a name that says what they are for."""
-        made_from = fingerprint(self.design.sampling, expression.tolist())
+        """Generate one patch for each row of `expression`, N x G, under a name that says what they are for.
+
+        `noises` are the numbers of the noise that patches start from, 0 to N - 1 when not given.
+        """
+        made_from = fingerprint(self.design.sampling, {"expression": expression.tolist(), "noises": noises})
         return write_pairs(
             self.folder / "generated" / f"{name}-{made_from[:12]}",
             self.release,
@@ -162,6 +166,7 @@ class Workshop:
             overwrite=False,
             progress=self._progress,
             stop=self._stop,
+            noises=noises,
         )
 
     def trainer(self, adapted: Adapted, pairs: dict[str, Pairs]) -> ArmTrainer:
