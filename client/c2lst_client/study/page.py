@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from c2lst_client.report import words
 from c2lst_client.report.charts import data_uri
@@ -21,7 +21,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 TEMPLATE = "study.html.j2"
-DPI = 144
+DPI, CSS_DPI = 144, 96
+
+
+class Embedded(NamedTuple):
+    """A picture inside a page."""
+
+    uri: str
+    width: int  # CSS pixels that it is made for
 
 
 def save_figures(folder: Path, figures: Mapping[str, Figure]) -> dict[str, Path]:
@@ -36,11 +43,11 @@ def save_figures(folder: Path, figures: Mapping[str, Figure]) -> dict[str, Path]
 
 def write_study_page(path: Path, result: StudyResult, figures: Mapping[str, Path]) -> None:
     """Write the page to `path`, whole or not at all; `figures` are PNG files that it takes in."""
-    pictures = {name: data_uri("image/png", file.read_bytes()) for name, file in figures.items()}
+    pictures = {name: _embedded(file) for name, file in figures.items()}
     atomic.write_text(path, study_page(result, datetime.now(UTC), pictures))
 
 
-def study_page(result: StudyResult, created: datetime, pictures: Mapping[str, str]) -> str:
+def study_page(result: StudyResult, created: datetime, pictures: Mapping[str, Embedded]) -> str:
     """Return the page as one HTML document that needs no other file, no network and no script."""
     design = result.design
     plain, both = best_arms(design)
@@ -69,6 +76,13 @@ def study_page(result: StudyResult, created: datetime, pictures: Mapping[str, st
             controls=figures.control_chart(result.controls),
         )
     )
+
+
+def _embedded(path: Path) -> Embedded:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return Embedded(data_uri("image/png", path.read_bytes()), round(image.width * CSS_DPI / DPI))
 
 
 def _change(controls: list[Control], arm: str, against: str) -> Control:
