@@ -44,6 +44,14 @@ class Estimate(NamedTuple):
         low, high = self.value + self.stretch * (np.percentile(self.draws, [2.5, 97.5]) - self.value)
         return Interval(value=self.value, low=float(max(low, lowest)), high=float(min(high, highest)))
 
+    def recentred(self) -> Estimate:
+        """Return the number with draws that lie around it.
+
+        For distances that repeated draws enlarge: a spot drawn twice leaves out another, so a resampled set is poorer than the
+        set it comes from. How far the draws scatter is kept, how far they lie off is not.
+        """
+        return Estimate(self.value, self.draws - self.draws.mean() + self.value, self.stretch)
+
     def minus(self, other: Estimate) -> Estimate:
         """Return the difference to another estimate on the same draws."""
         return Estimate(self.value - other.value, self.draws - other.draws, self.stretch)
@@ -85,6 +93,11 @@ def spatial_blocks(centres: npt.NDArray[np.floating]) -> npt.NDArray[np.intp]:
     cells = np.minimum(relative / extent * number, number - 1).astype(np.intp)
     _, block = np.unique(cells, axis=0, return_inverse=True)
     return block.ravel()
+
+
+def mean_per_spot(values: Floats, resamples: Resamples) -> Estimate:
+    """Return the mean of one value per spot, S."""
+    return Estimate(float(values.mean()), resamples.spots @ values, resamples.stretch)
 
 
 def mae_interval(errors: Floats, resamples: Resamples) -> Interval:

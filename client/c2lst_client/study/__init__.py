@@ -1,0 +1,1 @@
+"""One study of an adapted model: what a reader of the method wants to see, measured and drawn."""
