@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from c2lst_client.evaluate.coverage import ball_counts, distances
-from c2lst_client.evaluate.equal_size import random_halves
 from c2lst_client.evaluate.frechet import frechet_distance, frechet_estimate
 from c2lst_client.evaluate.image_quality import (
     MOST_PATCHES,
@@ -15,7 +14,7 @@ from c2lst_client.evaluate.image_quality import (
     measure_image_quality,
     quality_of_features,
 )
-from c2lst_client.evaluate.pair_similarity import nearest_other
+from c2lst_client.evaluate.references import nearest_other, random_halves
 from c2lst_client.evaluate.shared_space import shared_space
 from c2lst_client.evaluate.statistics import resample
 from c2lst_shared.errors import BadInput

@@ -5,7 +5,7 @@ and `unadapted`, which is what the backbone reaches without the adapter; a cosin
 of patches that do not belong together. Features of a network are all positive or nearly so, so any two patches are similar: a
 cosine of 0.9 may be what shuffled pairs have.
 
-Distances that depend on the sizes of the sets are compared at one size (equal_size.py). Only the kernel distance is free of
+Distances that depend on the sizes of the sets are compared at one size (references.py). Only the kernel distance is free of
 that bias; the Frechet distance is here because readers know it, and means nothing beside published values (frechet.py).
 N = spots, M = unadapted patches, P = side in px, D = features.
 """
@@ -22,10 +22,19 @@ from c2lst_client.evaluate.coverage import NEIGHBOURS, ball_counts, distances
 from c2lst_client.evaluate.distance import kernel_distance
 from c2lst_client.evaluate.embedding import Encoder, Features
 from c2lst_client.evaluate.encoders import EncoderProvenance
-from c2lst_client.evaluate.equal_size import MIN_SPOTS, Rows, SizeMatched, over_halves, random_halves, random_subsets, range_of
 from c2lst_client.evaluate.frechet import frechet_distance, frechet_estimate
 from c2lst_client.evaluate.nuclei import Pixels
 from c2lst_client.evaluate.pair_similarity import PairSimilarity, pair_similarity
+from c2lst_client.evaluate.references import (
+    MIN_SPOTS,
+    Rows,
+    SetDistance,
+    SizeMatched,
+    over_halves,
+    random_halves,
+    random_subsets,
+    range_of,
+)
 from c2lst_client.evaluate.results import Interval, Result
 from c2lst_client.evaluate.statistics import Resamples, mean_per_spot, resample
 from c2lst_shared.errors import BadInput
@@ -33,14 +42,6 @@ from c2lst_shared.errors import BadInput
 MOST_PATCHES = 1000  # of each kind: more would not change the finding, and distances cost their square and cube
 
 Floats = npt.NDArray[np.float64]
-
-
-class SetDistance(Result):
-    """A measure of two sets; intervals are by bootstrap over parts of the slide."""
-
-    generated: Interval  # all real against all generated patches
-    unadapted: Interval | None  # all real against all patches of the unadapted backbone
-    at_equal_size: SizeMatched  # the only figures that compare with real against real
 
 
 class ImageQuality(Result):

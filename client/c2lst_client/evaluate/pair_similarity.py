@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from c2lst_client.evaluate.embedding import Features
-from c2lst_client.evaluate.equal_size import Rows, range_of
+from c2lst_client.evaluate.references import nearest_other, range_of, shuffles
 from c2lst_client.evaluate.results import Interval, Result
-from c2lst_client.evaluate.statistics import RESAMPLES, Resamples, mean_per_spot
+from c2lst_client.evaluate.statistics import Resamples, mean_per_spot
 
 Floats = npt.NDArray[np.float64]
 
@@ -61,25 +61,11 @@ def pair_similarity(
     return PairSimilarity(
         generated=mean(pairs),
         generated_sd=_spread(pairs, draws),
-        shuffled=range_of(between[np.arange(count), _shuffles(count, seed)].mean(axis=1)),
+        shuffled=range_of(between[np.arange(count), shuffles(count, seed)].mean(axis=1)),
         real_against_real=mean(to_others),
         real_neighbours=None if to_neighbour is None else mean(to_neighbour),
         unadapted=None if to_unadapted is None else mean(to_unadapted),
     )
-
-
-def nearest_other(centres: npt.NDArray[np.floating]) -> Rows:
-    """Return for each spot the row of the nearest other one; `centres` is N x 2."""
-    from scipy.spatial import KDTree
-
-    found = KDTree(centres).query(centres, k=2)[1]
-    own = found[:, 0] == np.arange(len(centres))  # spots at one place may come before the spot itself
-    return np.where(own, found[:, 1], found[:, 0])
-
-
-def _shuffles(count: int, seed: int) -> Rows:
-    generator = np.random.default_rng(seed)
-    return generator.permuted(np.broadcast_to(np.arange(count), (RESAMPLES, count)), axis=1)
 
 
 def _spread(values: Floats, draws: Resamples) -> Interval:

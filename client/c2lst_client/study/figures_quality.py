@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from c2lst_client.evaluate.image_quality import ImageQuality, SetDistance
+from c2lst_client.evaluate.image_quality import ImageQuality
 from c2lst_client.evaluate.nuclei import Pixels
 from c2lst_client.evaluate.pair_similarity import PairSimilarity
+from c2lst_client.evaluate.references import SetDistance
 from c2lst_client.evaluate.results import Interval
 from c2lst_client.report.charts import printable
 from c2lst_client.report.theme import Theme
@@ -202,5 +203,5 @@ def _explanation(quality: ImageQuality) -> list[str]:
 def _write(axes: Axes, theme: Theme, lines: list[str]) -> None:
     axes.axis("off")
     axes.text(
-        0, 1, "\n".join(lines), va="top", color=theme["ink-soft"], fontsize=8.5, linespacing=1.5, transform=axes.transAxes
+        -0.4, 1, "\n".join(lines), va="top", color=theme["ink-soft"], fontsize=8.5, linespacing=1.5, transform=axes.transAxes
     )

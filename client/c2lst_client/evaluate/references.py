@@ -1,4 +1,4 @@
-"""Distances between sets, compared at one size: what real tissue does when it is held against itself.
+"""What a number of generated patches is held against: real tissue against itself, shuffled pairs, the unadapted backbone.
 
 Most distances between two sets depend on how large the sets are, and a set of real patches cannot be held against itself
 without being halved. So the real patches are halved at random, many times, and each time three sets of one size are held
@@ -6,7 +6,7 @@ against the same real half: the other real half, the patches generated for the s
 the unadapted backbone. The first says what is as good as it gets, the last what the adapter has to beat.
 
 Halves are drawn from all over the slide, so a patch may lie in one half and its neighbour in the other: the two halves are as
-alike as real tissue of one slide can be. N = real patches, H = halvings.
+alike as real tissue of one slide can be. N = real patches, H = halvings, R = shuffles.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from c2lst_client.evaluate.results import Interval, Result
+from c2lst_client.evaluate.statistics import RESAMPLES
 
 HALVES = 100
 MIN_SPOTS = 8  # patches of either kind: halves of fewer than four say nothing
@@ -36,6 +37,14 @@ class SizeMatched(Result):
     real_against_real: Interval  # the other real half: as good as it gets
     generated: Interval  # patches generated for the spots of the other half
     unadapted: Interval | None  # patches of the unadapted backbone; None where none were given
+
+
+class SetDistance(Result):
+    """A measure of two sets; intervals are by bootstrap over parts of the slide."""
+
+    generated: Interval  # all real against all generated patches
+    unadapted: Interval | None  # all real against all patches of the unadapted backbone
+    at_equal_size: SizeMatched  # the only figures that compare with real against real
 
 
 def random_halves(count: int, seed: int = 0) -> Halves:
@@ -84,6 +93,21 @@ def over_halves(
         generated=summary(generated, generated_rows),
         unadapted=summary(unadapted, unadapted_rows) if unadapted is not None and unadapted_rows is not None else None,
     )
+
+
+def nearest_other(centres: npt.NDArray[np.floating]) -> Rows:
+    """Return for each spot the row of the nearest other one; `centres` is N x 2."""
+    from scipy.spatial import KDTree
+
+    found = KDTree(centres).query(centres, k=2)[1]
+    own = found[:, 0] == np.arange(len(centres))  # spots at one place may come before the spot itself
+    return np.where(own, found[:, 1], found[:, 0])
+
+
+def shuffles(count: int, seed: int = 0) -> Rows:
+    """Shuffle `count` rows, `RESAMPLES` times: which generated patch a spot gets when none belongs to it, R x N."""
+    generator = np.random.default_rng(seed)
+    return generator.permuted(np.broadcast_to(np.arange(count), (RESAMPLES, count)), axis=1)
 
 
 def range_of(values: list[float] | npt.NDArray[np.float64]) -> Interval:
