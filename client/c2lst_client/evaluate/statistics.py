@@ -134,11 +134,13 @@ def correlation(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], resamp
 
 def concordance(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], resamples: Resamples) -> Estimate:
     """Return Lin's concordance (1989) of two values per spot, each S: r, lowered where means or spreads differ."""
+    apart = x.mean() - y.mean()
+    x, y = x - x.mean(), y - y.mean()  # first: a difference of large squares would give equal values a spread
 
     def weighted(weights: Floats) -> Floats:
         mean_x, mean_y = weights @ x, weights @ y
         covariance = weights @ (x * y) - mean_x * mean_y
-        spread = weights @ (x * x) - mean_x**2 + weights @ (y * y) - mean_y**2 + (mean_x - mean_y) ** 2
+        spread = weights @ (x * x) - mean_x**2 + weights @ (y * y) - mean_y**2 + (mean_x - mean_y + apart) ** 2
         found: Floats = np.divide(2 * covariance, spread, out=np.zeros_like(covariance), where=spread > 1e-18)
         return found
 
