@@ -138,7 +138,7 @@ def quality_of_features(
         units=of_real.units,
         neighbours=neighbours,
         cosine=pair_similarity(real, generated, unadapted, of_real, centres=centres, seed=seed) if paired else None,
-        kernel=_kernel(sets, draws, rows),
+        kernel=_kernel(sets, draws, rows, paired=paired),
         frechet=_frechet(sets, draws, rows),
         **_density_and_coverage(sets, draws, rows, neighbours),
     )
@@ -156,7 +156,7 @@ class _HalfRows(NamedTuple):
     unadapted: Rows | None
 
 
-def _kernel(sets: FeatureSets, draws: _Draws, rows: _HalfRows) -> SetDistance:
+def _kernel(sets: FeatureSets, draws: _Draws, rows: _HalfRows, *, paired: bool) -> SetDistance:
     real, generated, unadapted = sets
 
     def halves_of(other: Features, other_rows: Rows) -> Interval:
@@ -166,7 +166,7 @@ def _kernel(sets: FeatureSets, draws: _Draws, rows: _HalfRows) -> SetDistance:
 
     first = rows.real[0]
     return SetDistance(
-        generated=kernel_distance(real, generated, draws.real, draws.generated).interval(),
+        generated=kernel_distance(real, generated, draws.real, draws.generated, paired=paired).interval(),
         unadapted=(
             None
             if unadapted is None or draws.unadapted is None

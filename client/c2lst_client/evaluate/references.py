@@ -40,11 +40,15 @@ class SizeMatched(Result):
 
 
 class SetDistance(Result):
-    """A measure of two sets; intervals are by bootstrap over parts of the slide."""
+    """A measure of two sets; intervals are by bootstrap over parts of the slide.
+
+    Generated patches of the same spots are nearer to the real ones than other real tissue could be, for a spot's surroundings
+    are in both; halves are of different spots. So only `at_equal_size` compares generated with real against real.
+    """
 
     generated: Interval  # all real against all generated patches
     unadapted: Interval | None  # all real against all patches of the unadapted backbone
-    at_equal_size: SizeMatched  # the only figures that compare with real against real
+    at_equal_size: SizeMatched
 
 
 def random_halves(count: int, seed: int = 0) -> Halves:
