@@ -51,3 +51,14 @@ def test_built_in_encoder_tells_tissue_from_noise() -> None:
     assert encoded.shape == (12, 1280)
     assert np.allclose(encoded[:4], encoded[8:], atol=1e-4)
     assert np.linalg.norm(encoded[:4] - encoded[4:8], axis=1).min() > 1
+
+
+def test_patches_that_follow_their_spots_are_at_no_distance_and_not_below() -> None:
+    """Pairs are alike beyond being of one kind: counted, they would give a distance below 0 that its interval does not hold."""
+    real = features(0, 0)
+    generated = (real + 0.3 * features(0, 1)).astype(np.float32)
+    draws = resample(SPOTS)
+    without, counted = (kernel_distance(real, generated, draws, draws, paired=paired) for paired in (True, False))
+    assert without.interval().low < without.value < without.interval().high
+    assert without.interval().high > 0
+    assert counted.interval().high < 0

@@ -194,3 +194,25 @@ def test_paired_interval_covers_at_about_the_nominal_rate(correlated):
         change = statistics.change_interval(errors, reference, resamples)
         inside += change.low <= true_change <= change.high
     assert 0.90 <= inside / trials <= 0.99
+
+
+def test_values_all_equal_have_no_concordance():
+    """Rounding must not give them a spread: 0.09375 is exact, a tenth is not."""
+    for value in (0.09375, 0.1):
+        alike = np.full(60, value)
+        found = statistics.concordance(alike, alike, statistics.resample(60)).interval()
+        assert (found.low, found.value, found.high) == (0, 0, 0)
+
+
+def test_recentred_draws_keep_their_scatter_and_lie_around_the_value():
+    draws = np.random.default_rng(0).normal(5, 2, 4000)
+    found = statistics.Estimate(1.0, draws, 1.0).recentred()
+    assert found.draws.mean() == pytest.approx(1.0)
+    assert found.draws.std() == pytest.approx(draws.std())
+
+
+def test_mean_per_spot_is_the_mean_with_its_standard_error():
+    values = np.random.default_rng(0).normal(3, 1, 400)
+    found = statistics.mean_per_spot(values, statistics.resample(400)).interval()
+    assert found.value == pytest.approx(values.mean())
+    assert found.high - found.low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)

@@ -15,7 +15,9 @@ from c2lst_client.evaluate.statistics import Estimate, Resamples
 Floats = npt.NDArray[np.float64]
 
 
-def kernel_distance(real: Features, generated: Features, of_real: Resamples, of_generated: Resamples) -> Estimate:
+def kernel_distance(
+    real: Features, generated: Features, of_real: Resamples, of_generated: Resamples, *, paired: bool = False
+) -> Estimate:
     """Measure the distance between two sets.
 
     Args:
@@ -23,6 +25,9 @@ def kernel_distance(real: Features, generated: Features, of_real: Resamples, of_
         generated: M x D.
         of_real: draws of the N real patches.
         of_generated: draws of the M generated ones; the same where row i of both sets is one spot.
+        paired: leave the real and the generated patch of one spot out, as Gretton et al. (2012, equation 4) do: they are more
+            alike than two patches of two sets of one kind, and would push the distance of a good generator below 0. Then
+            both draws are the same.
     """
     from sklearn.metrics.pairwise import polynomial_kernel
 
@@ -32,7 +37,8 @@ def kernel_distance(real: Features, generated: Features, of_real: Resamples, of_
     among_real, among_generated, between = kernel(real, real), kernel(generated, generated), kernel(real, generated)
 
     def distance(v: Floats, w: Floats) -> Floats:
-        return _mean_of_pairs(among_real, v) + _mean_of_pairs(among_generated, w) - 2 * ((v @ between) * w).sum(axis=1)
+        across = _mean_of_pairs(between, v) if paired else ((v @ between) * w).sum(axis=1)
+        return _mean_of_pairs(among_real, v) + _mean_of_pairs(among_generated, w) - 2 * across
 
     even = [np.full((1, len(features)), 1 / len(features)) for features in (real, generated)]
     return Estimate(float(distance(*even)[0]), distance(of_real.spots, of_generated.spots), of_real.stretch)

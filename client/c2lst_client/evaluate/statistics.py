@@ -44,6 +44,14 @@ class Estimate(NamedTuple):
         low, high = self.value + self.stretch * (np.percentile(self.draws, [2.5, 97.5]) - self.value)
         return Interval(value=self.value, low=float(max(low, lowest)), high=float(min(high, highest)))
 
+    def recentred(self) -> Estimate:
+        """Return the number with draws that lie around it.
+
+        For distances that repeated draws enlarge: a spot drawn twice leaves out another, so a resampled set is poorer than the
+        set it comes from. How far the draws scatter is kept, how far they lie off is not.
+        """
+        return Estimate(self.value, self.draws - self.draws.mean() + self.value, self.stretch)
+
     def minus(self, other: Estimate) -> Estimate:
         """Return the difference to another estimate on the same draws."""
         return Estimate(self.value - other.value, self.draws - other.draws, self.stretch)
@@ -87,6 +95,11 @@ def spatial_blocks(centres: npt.NDArray[np.floating]) -> npt.NDArray[np.intp]:
     return block.ravel()
 
 
+def mean_per_spot(values: Floats, resamples: Resamples) -> Estimate:
+    """Return the mean of one value per spot, S."""
+    return Estimate(float(values.mean()), resamples.spots @ values, resamples.stretch)
+
+
 def mae_interval(errors: Floats, resamples: Resamples) -> Interval:
     """Return the mean error; `errors` is K x S, the absolute error per seed and spot, averaged over genes."""
     return Estimate(float(errors.mean()), _resampled_mean(errors, resamples), resamples.stretch).interval()
@@ -126,11 +139,13 @@ def correlations(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], resam
 
 def concordance(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], resamples: Resamples) -> Estimate:
     """Return Lin's concordance (1989) of two values per spot, each S: r, lowered where means or spreads differ."""
+    apart = x.mean() - y.mean()
+    x, y = x - x.mean(), y - y.mean()  # first: a difference of large squares would give equal values a spread
 
     def weighted(weights: Floats) -> Floats:
         mean_x, mean_y = weights @ x, weights @ y
         covariance = weights @ (x * y) - mean_x * mean_y
-        spread = weights @ (x * x) - mean_x**2 + weights @ (y * y) - mean_y**2 + (mean_x - mean_y) ** 2
+        spread = weights @ (x * x) - mean_x**2 + weights @ (y * y) - mean_y**2 + (mean_x - mean_y + apart) ** 2
         found: Floats = np.divide(2 * covariance, spread, out=np.zeros_like(covariance), where=spread > 1e-18)
         return found
 

@@ -18,15 +18,23 @@ DASHED = (0, (4, 3))
 
 
 @contextmanager
+def light_style() -> Iterator[Theme]:
+    """Give the colours of the light theme, and matplotlib its settings for as long as a figure is drawn."""
+    import matplotlib as mpl
+
+    theme = themes()[0]
+    with mpl.rc_context(style(theme) | {"figure.facecolor": theme["card"]}):
+        yield theme
+
+
+@contextmanager
 def new_figure(width: float, height: float) -> Iterator[tuple[Figure, Theme]]:
     """Give an empty figure of `width` x `height` inches and the light theme; what is drawn inside has the project's style."""
-    import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    theme = themes()[0]
-    with mpl.rc_context(style(theme)):
-        figure = Figure(figsize=(width, height), layout="constrained", facecolor=theme["card"])
+    with light_style() as theme:
+        figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasAgg(figure)
         yield figure, theme
 
@@ -58,6 +66,7 @@ def name_rows(axes: Axes, names: list[str]) -> None:
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     axes.tick_params(length=0)
+    axes.spines["left"].set_visible(False)
 
 
 def in_words(estimate: Interval, digits: int = 2) -> str:
