@@ -340,6 +340,10 @@ def study(
     epochs: Annotated[
         int | None, typer.Option(min=0, help="Passes of the arms that go by epochs, 200 by default; 0 leaves them out.")
     ] = None,
+    encoder: Annotated[
+        str, typer.Option(help="Encoder that patches are compared with: built-in, or a local path (docs/encoders.md).")
+    ] = "built-in",
+    hovernet: Annotated[Path | None, typer.Option(help="Local weights of HoVer-Net (PanNuke), to compare cell types.")] = None,
     release: Annotated[str | None, typer.Option(help="For example mob/1; the adapter's, or the newest.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Count what is to be made, then stop.")] = False,
     home: HomeOption = None,
@@ -353,7 +357,14 @@ def study(
     from c2lst_client.options import StudyOptions
 
     options = StudyOptions(
-        release, tuple(fraction) if fraction else None, tuple(ratio) if ratio else None, repeats, seeds, epochs
+        release,
+        tuple(fraction) if fraction else None,
+        tuple(ratio) if ratio else None,
+        repeats,
+        seeds,
+        epochs,
+        encoder if encoder == "built-in" else Path(encoder),
+        hovernet,
     )
     with _journey(home, site) as journey:
         if dry_run:

@@ -230,7 +230,7 @@ class Journey:
     def study(self, options: StudyOptions, say: Callable[[str], None]) -> StudyResult:
         """Run the study and write `study.json`, the tables and the page; what is there already is not made again."""
         workshop = self._workshop(options)
-        result, figures = run_study(workshop, self.site.name, say)
+        result, figures = run_study(workshop, self.site.name, say, encoder=options.encoder, hovernet=options.hovernet)
         atomic.write_text(self.site.study / STUDY, result.model_dump_json(indent=1))
         write_tables(self.site.study / "tables", result)
         write_study_page(self.study_page, result, save_figures(self.site.study / "figures", figures))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from c2lst_client.spots.split import Method
@@ -53,6 +54,8 @@ class StudyOptions:
     repeats: int | None = None
     seeds: int | None = None
     epochs: int | None = None  # 0: no arms that go by epochs
+    encoder: str | Path = "built-in"  # or where its configuration and weights lie
+    hovernet: Path | None = None  # weights, for cell types
 
     def design(self, suggested: SiteDefaults) -> StudyDesign:
         """The design that these choices give."""

@@ -6,6 +6,7 @@ from c2lst_client.evaluate.results import Arm, ConditioningResult, Interval, Res
 from c2lst_client.study.coherence import CoherencePart
 from c2lst_client.study.correspondence import CorrespondencePart
 from c2lst_client.study.design import StudyDesign
+from c2lst_client.study.quality import QualityPart
 
 
 class DivisionResult(Result):
@@ -71,6 +72,7 @@ class StudyResult(Result):
     efficiency: list[EfficiencyPoint]
     ratios: list[RatioRow]
     controls: list[Control]
+    quality: QualityPart | None
     correspondence: CorrespondencePart | None  # None: could not be measured, `notes` says why
     coherence: CoherencePart | None
     notes: list[str]

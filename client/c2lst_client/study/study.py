@@ -6,6 +6,7 @@ A study that was stopped goes on where it was; one with another design finds aga
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +21,7 @@ from c2lst_client.study.coherence import measure_coherence
 from c2lst_client.study.correspondence import measure_correspondence
 from c2lst_client.study.design import Division, check_design
 from c2lst_client.study.pooled import DivisionErrors, Pooled
+from c2lst_client.study.quality import measure_quality
 from c2lst_client.study.results import DivisionResult, StudyResult
 from c2lst_client.study.subject import Subject
 from c2lst_client.study.verdict import write_verdict
@@ -33,11 +35,7 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 
-# Measured on the first division, random at the main fraction: name of a field of `StudyResult` -> how.
-PARTS: dict[str, Callable[[Subject], tuple[Any, dict[str, Figure]]]] = {
-    "correspondence": measure_correspondence,
-    "coherence": measure_coherence,
-}
+Measure = Callable[[Subject], tuple[Any, dict[str, "Figure"]]]
 
 
 class Study(NamedTuple):
@@ -47,13 +45,17 @@ class Study(NamedTuple):
     figures: Mapping[str, Figure]
 
 
-def run_study(workshop: Workshop, site: str, say: Say) -> Study:
+def run_study(
+    workshop: Workshop, site: str, say: Say, *, encoder: str | Path = "built-in", hovernet: Path | None = None
+) -> Study:
     """Run every division of a study and put what was found together.
 
     Args:
         workshop: makes and keeps adapters, pairs and predictors; its design says what is run.
         site: name of the site.
         say: told which division is being run.
+        encoder: that turns patches into features: "built-in", or a local path (docs/encoders.md).
+        hovernet: weights for cell types; None leaves them out.
 
     Raises:
         BadInput: the slide is too small for the design.
@@ -61,6 +63,12 @@ def run_study(workshop: Workshop, site: str, say: Say) -> Study:
     """
     design, spots = workshop.design, workshop.spots
     check_design(design, len(spots))
+    # of tissue, on the first division, random at the main fraction: name of a field of the result -> how
+    measures: dict[str, Measure] = {
+        "quality": partial(measure_quality, encoder=encoder, hovernet=hovernet),
+        "correspondence": measure_correspondence,
+        "coherence": measure_coherence,
+    }
     results, errors, notes = [], [], []
     figures: dict[str, Figure] = {}
     parts: dict[str, Any] = {}
@@ -70,7 +78,7 @@ def run_study(workshop: Workshop, site: str, say: Say) -> Study:
         results.append(result)
         errors.append(of_arms)
         if subject is not None and number == 1:
-            for name, measure in PARTS.items():
+            for name, measure in measures.items():
                 say(f"Tissue of {division.label}: {name}")
                 try:
                     parts[name], drawn = measure(subject)

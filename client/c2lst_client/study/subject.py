@@ -93,6 +93,20 @@ class Subject:
         """Expression cluster of each held-out spot, T, found on all spots."""
         return k_means(self.adapted.expression)[self.rows]
 
+    @property
+    def patch_um(self) -> float:
+        """Side of a patch, um."""
+        return self.workshop.release.manifest.backbone.patch_um
+
+    @property
+    def um_per_px(self) -> float:
+        """Micrometres per pixel of a patch."""
+        return self.patch_um / self.workshop.release.manifest.backbone.image_px
+
+    def unadapted(self, count: int) -> Pixels:
+        """Patches of the backbone before it was adapted, count x P x P x 3."""
+        return self.workshop.unadapted(count)
+
     def generate(self, name: str, expression: Floats, noises: list[int] | None = None) -> Pixels:
         """Generate one patch for each row of `expression`, N x G; kept under `name` and what it is made from."""
         count = len(expression)
