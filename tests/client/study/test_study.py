@@ -104,6 +104,38 @@ def test_study_has_every_table(home, result):
 
 
 @pytest.mark.slow
+def test_tissue_is_looked_at_and_drawn(home, result):
+    folder = home.site("demo") / "study"
+    assert not result.notes
+    assert result.quality.image.encoder.name == "EfficientNet-lite0"
+    assert result.quality.composition.spots == result.divisions[0].test_spots
+    assert len(result.correspondence.genes.genes) == result.genes
+    assert [each.filled_with for each in result.correspondence.dropout] == ["the panel's mean", "a count of zero"]
+    assert {(each.gene, each.strip) for each in result.correspondence.sweeps} >= {("Dense", "alone"), ("Dense", "together")}
+    assert [arm.label for arm in result.coherence.spatial.arms][:2] == ["real", "real + augmentation"]
+    drawn = {path.stem for path in (folder / "figures").glob("*.png")}
+    assert {"examples", "quality", "shared_space", "composition", "overlays", "genes", "sweeps", "morans", "map_1"} <= drawn
+    page = (folder / "study.html").read_text()
+    assert page.count("data:image/png") == len(drawn)
+    assert "<script" not in page
+    assert "default-src 'none'" in page
+    assert all(
+        f'href="#{name}"' in page and f'id="{name}"' in page for name in ("efficiency", "ratios", "quality", "coherence")
+    )
+
+
+@pytest.mark.slow
+def test_part_that_cannot_be_measured_is_said_and_the_rest_stays(home, result):
+    options = StudyOptions(fractions=(0.25, 0.5), ratios=(1, 2), repeats=2, seeds=2, epochs=2, encoder=home.path / "nothing")
+    found = journey(home).study(options, lambda line: None)
+    assert found.quality is None
+    assert found.coherence == result.coherence
+    assert len(found.notes) == 1
+    assert found.notes[0].startswith("The part on quality could not be measured: ")
+    assert found.notes[0] in (home.site("demo") / "study" / "study.html").read_text().replace("&#39;", "'")
+
+
+@pytest.mark.slow
 def test_second_call_makes_nothing_and_finds_the_same(home, result):
     files = {path: path.stat().st_mtime_ns for kind in ("adapters", "pairs", "cells") for path in files_of(home, kind)}
     again = journey(home).study(SMALL, lambda line: None)
