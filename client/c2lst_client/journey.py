@@ -19,6 +19,7 @@ from c2lst_client.cotrain import TRUTH, cotrain
 from c2lst_client.cotrain_cells import CellFolder
 from c2lst_client.evaluate.conditioning import measure_conditioning
 from c2lst_client.evaluate.results import ConditioningResult, CotrainResult, StepResult
+from c2lst_client.expression_plan import ExpressionMode
 from c2lst_client.options import AdaptOptions, SampleOptions
 from c2lst_client.predictions import write_predictions
 from c2lst_client.release import LoadedRelease
@@ -29,7 +30,7 @@ from c2lst_client.sites import Site
 from c2lst_client.spots.pair_files import stored_identity
 from c2lst_client.spots.pairs import PairSet
 from c2lst_client.spots.prepare import PreparedSpots, prepare_spots
-from c2lst_client.synthesise import ExpressionMode, synthesise, write_pairs
+from c2lst_client.synthesise import synthesise, write_pairs
 from c2lst_client.trust.pull import load_release, newest_here, pull
 from c2lst_shared import atomic, journal
 from c2lst_shared.canonical import fingerprint

@@ -24,7 +24,12 @@ COUNT = 150  # more than two batches
 
 def fill(site, mode):
     provenance = {"kind": "synthetic pairs", "adapter": "a" * 64} | ({"expression": mode} if mode else {})
-    mixing = {"source": ["x"] * COUNT, "partner": ["y"] * COUNT, "partner_share": [0.25] * COUNT}
+    mixing = {
+        "source": ["x"] * COUNT,
+        "source_share": [0.75] * COUNT,
+        "partner_1": ["y"] * COUNT,
+        "partner_1_share": [0.25] * COUNT,
+    }
     with writer(site.synthetic, COUNT, 8, provenance=provenance, obs=mixing) as pairs:
         pairs.append(np.stack([patch(number, 8) for number in range(COUNT)]))
         return pairs.finish()
@@ -79,7 +84,7 @@ def test_what_pairs_were_mixed_from_stays_behind(tmp_path, site):
         with h5py.File(path) as file:
             names = []
             file.visit(names.append)
-        assert not {"obs/source", "obs/partner", "obs/partner_share"} & set(names)
+        assert not {f"obs/{column}" for column in ("source", "source_share", "partner_1", "partner_1_share")} & set(names)
 
 
 @pytest.mark.parametrize("mode", ["observed", None, "resampled"])

@@ -23,7 +23,12 @@ from c2lst_shared.errors import BadArtefact, BadInput
 
 TESTS = Path(__file__).parents[1]
 COUNT = 150  # more than two chunks
-MIXING = {"source": ["x"] * COUNT, "partner": ["y"] * COUNT, "partner_share": [0.25] * COUNT}
+MIXING = {
+    "source": ["x"] * COUNT,
+    "source_share": [0.75] * COUNT,
+    "partner_1": ["y"] * COUNT,
+    "partner_1_share": [0.25] * COUNT,
+}
 
 pytestmark = [
     pytest.mark.slow,  # spatialdata takes seconds to import
