@@ -49,8 +49,8 @@ class NeighbourResult(Result):
     """Are generated samples nearer to training spots than to held-out ones? Half of them are, where nothing is remembered."""
 
     basis: Basis
-    closer_to_training: Interval  # proportion, ties count half; bootstrap over places of the generated samples
-    units: str
+    closer_to_training: Interval  # proportion, ties count half
+    units: str  # what the interval comes from, in words
     set_size: int  # spots of either set that distances were measured to, the larger set drawn down to the smaller
     repeats: int  # such draws; proportions are means over them
     to_training: list[float]  # distance to the nearest training spot per generated sample, mean over the draws

@@ -119,7 +119,7 @@ def _true_positives(members: Floats, non_members: Floats, drawn: Draws, rates: F
 
     def at(of_members: Floats, of_non_members: Floats) -> Floats:
         passed = np.cumsum(of_non_members[:, order], axis=1)  # share of non-members down to each threshold, R x M
-        rising = of_members @ found  # true-positive rate there, R x (M + 1)
+        rising = np.minimum(of_members @ found, 1)  # true-positive rate there, R x (M + 1)
         first_beyond = [(passed <= rate + 1e-12).sum(axis=1) for rate in rates]
         return np.stack([np.take_along_axis(rising, first[:, None], 1)[:, 0] for first in first_beyond], axis=1)
 
