@@ -1,4 +1,4 @@
-"""The site's journey, in order: release -> spots -> adapt -> synthesise -> evaluate -> cotrain -> report.
+"""The site's journey, in order: release -> spots -> adapt -> synthesise -> evaluate -> cotrain -> privacy -> report.
 
 Each step does what is missing before it, returns at once when its result is there, and goes on where it was stopped. The
 arithmetic is in the modules named after the steps; here they are joined, and results are kept in the site's folder.
@@ -22,6 +22,8 @@ from c2lst_client.evaluate.results import ConditioningResult, CotrainResult, Ste
 from c2lst_client.expression_plan import ExpressionMode
 from c2lst_client.options import AdaptOptions, SampleOptions
 from c2lst_client.predictions import write_predictions
+from c2lst_client.privacy.measure import MEASUREMENT, measure_privacy
+from c2lst_client.privacy.results import PrivacyResult
 from c2lst_client.release import LoadedRelease
 from c2lst_client.report.collect import collect
 from c2lst_client.report.page import write_report
@@ -206,6 +208,19 @@ class Journey:
             )
             return _store(path, made_from, result)
 
+    def privacy(self) -> PrivacyResult:
+        """Measure how much the adapter and the synthetic pairs give away of the training spots."""
+        adapted = self.adapted()
+        pairs = PairSet.open(self.site.synthetic) if adapted.made(self.site.synthetic) else self.synthesise(SampleOptions())
+        path = self.site.privacy / RESULT
+        made_from = fingerprint(adapted.adaptation.record, pairs.fingerprint, MEASUREMENT)
+        earlier = _read(path, PrivacyResult)
+        if earlier is not None and earlier.made_from == made_from:
+            return earlier
+        with journal.recorded("privacy", self.site.folder, belongs_to=made_from):
+            measured = measure_privacy(adapted, pairs, progress=self._progress, on_step=self._interrupt_measuring_when_asked)
+            return _store(path, made_from, measured)
+
     def report(self) -> Path:
         """Write the report on what was made, after making what is missing."""
         adapted = self.adapted()
@@ -219,6 +234,10 @@ class Journey:
     def _interrupt_when_asked(self) -> None:
         if self._stop():
             raise Interrupted("Stopped; finished arms are kept, the same command goes on with the next one.")
+
+    def _interrupt_measuring_when_asked(self) -> None:
+        if self._stop():
+            raise Interrupted("Stopped; the measurement takes minutes, and the same command begins it anew.")
 
     def _has_adapter(self) -> bool:
         return (self.site.adapter / ADAPTER_RECORD).exists()

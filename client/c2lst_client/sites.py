@@ -1,6 +1,6 @@
 """The slides that this institution works on: one folder per site, with what each step made.
 
-sites/NAME/  site.json  spots/  adapter/  synthetic/  conditioning/  cotrain/  report.html  journal.json
+sites/NAME/  site.json  spots/  adapter/  synthetic/  conditioning/  cotrain/  privacy/  report.html  journal.json
 """
 
 from __future__ import annotations
@@ -71,6 +71,11 @@ class Site:
     def cotrain(self) -> Path:
         """Results and predictions of co-training."""
         return self.folder / "cotrain"
+
+    @property
+    def privacy(self) -> Path:
+        """What was measured on how much adapter and pairs give away."""
+        return self.folder / "privacy"
 
     @property
     def report(self) -> Path:

@@ -15,6 +15,7 @@ S spots, P side of the patch, D condition.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 TIME_STEPS = 8  # evenly over those that the adapter was trained on; at the ends every patch is as easy, or as hard
-NOISES = 8  # per time step; number k shows the patch in its k-th rotation or reflection, as training does
+NOISES = 4  # per time step; each shows the patch in the next of its eight rotations and reflections, as training does
 BATCH = 32
 PLAIN = "loss"
 CALIBRATED = "loss calibrated by the backbone's"
@@ -78,6 +79,7 @@ def denoising_losses(
     batch: int = BATCH,
     seed: int = 0,
     progress: Progress,
+    on_step: Callable[[], None] = lambda: None,
 ) -> Losses:
     """Measure how well the adapted model and its backbone denoise each spot.
 
@@ -91,6 +93,7 @@ def denoising_losses(
         batch: spots at a time.
         seed: of noises, and of which other spot's expression is given.
         progress: gets a unit per spot and time step.
+        on_step: called after each time step of a batch; it may raise `Interrupted`.
 
     Raises:
         BadInput: patches and expression are not of the same two or more spots.
@@ -115,10 +118,10 @@ def denoising_losses(
             part = slice(start, start + batch)
             images = to_unit(patches[part]).to(device)  # [B, 3, P, P]
             own, other = conditions[:, part]
-            for step in steps:
+            for place, step in enumerate(steps):
                 t = torch.full((len(images),), step, device=device)
-                for number in range(noises):
-                    generator = torch.Generator().manual_seed((seed * 1_000_003 + step * noises + number) % 2**63)
+                for number in range(place * noises, (place + 1) * noises):
+                    generator = torch.Generator().manual_seed((seed * 1_000_003 + number) % 2**63)
                     noise = torch.randn(images.shape[1:], generator=generator).to(device).expand_as(images)
                     seen = turned(images, torch.full((len(images),), number % 8))
                     x = schedule.add_noise(seen, noise, t)
@@ -127,6 +130,7 @@ def denoising_losses(
                     errors = torch.stack([schedule.error(one, seen, noise, t) for one in predictions])
                     found[:, part] += errors.double().cpu().numpy()
                 progress.advance(len(images))
+                on_step()
     return Losses(*(found / (len(steps) * noises)))
 
 
