@@ -196,13 +196,18 @@ def adapt(
     genes: Annotated[int | None, typer.Option(min=1, help="Genes in the panel, the most expressed ones.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps, instead of the release's suggestion.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of the split, the adapter and its training.")] = None,
+    dp_epsilon: Annotated[
+        float | None, typer.Option(min=0, max=1000, help="Train with differential privacy per spot (DP-SGD); 0 for without.")
+    ] = None,
+    dp_delta: Annotated[float | None, typer.Option(min=0, max=1, help="Its delta; 0.001 by default.")] = None,
     overwrite: OverwriteOption = False,
     home: HomeOption = None,
 ) -> None:
     """Train the site's adapter, after pulling, reading, stain-normalising and splitting as far as that is missing."""
+    from c2lst_client.dp_budget import sentence
     from c2lst_client.options import AdaptOptions
 
-    options = AdaptOptions(release, fraction, split, seed, genes, steps, overwrite)
+    options = AdaptOptions(release, fraction, split, seed, genes, steps, overwrite, dp_epsilon, dp_delta)
     with _journey(home, site) as journey:
         adapted = journey.adapt(options)
     split_made = adapted.adaptation.split
@@ -210,6 +215,8 @@ def adapt(
         f"Adapter of {site} on {adapted.release.manifest.name}: {len(split_made.train)} training spots, "
         f"{len(split_made.test)} held out, {len(adapted.adaptation.panel.genes)} genes."
     )
+    if adapted.adaptation.record.dp is not None:
+        typer.echo(sentence(adapted.adaptation.record.dp))
 
 
 @app.command()

@@ -17,6 +17,7 @@ from c2lst_client.adapt import AdaptationRecord, AdaptationSettings, adapt, load
 from c2lst_client.adapted import Adapted
 from c2lst_client.cotrain import TRUTH, cotrain
 from c2lst_client.cotrain_cells import CellFolder
+from c2lst_client.dp_budget import DpTarget
 from c2lst_client.evaluate.conditioning import measure_conditioning
 from c2lst_client.evaluate.results import ConditioningResult, CotrainResult, StepResult
 from c2lst_client.expression_plan import ExpressionMode
@@ -46,6 +47,7 @@ RESULT = "result.json"
 PREDICTIONS = "predictions.npz"
 PREDICTIONS_H5AD = "predictions.h5ad"
 CELLS = "cells"
+DP_DELTA = 1e-3  # a tenth of what 100 training spots allow at most
 
 Outcome = TypeVar("Outcome", bound=StepResult)
 
@@ -276,7 +278,19 @@ def _adaptation_settings(
         "genes": options.genes,
         "training": options.steps and base.training.model_copy(update={"steps": options.steps}),
     }
-    return base.model_copy(update={name: value for name, value in chosen.items() if value is not None})
+    changed = {name: value for name, value in chosen.items() if value is not None}
+    return base.model_copy(update=changed | {"dp": _dp_target(options, base.dp)})
+
+
+def _dp_target(options: AdaptOptions, earlier: DpTarget | None) -> DpTarget | None:
+    """The differential privacy that is asked for; none when the user says 0."""
+    epsilon = options.dp_epsilon if options.dp_epsilon is not None else earlier and earlier.epsilon
+    delta = options.dp_delta or (earlier.delta if earlier else DP_DELTA)
+    if not epsilon:
+        if options.dp_delta:
+            raise BadInput("--dp-delta alone asks for nothing; give --dp-epsilon too, for example 8.")
+        return None
+    return DpTarget(epsilon=epsilon, delta=delta)
 
 
 def _measure(adapted: Adapted, pairs: PairSet, sampling: SamplingConfig) -> ConditioningResult:

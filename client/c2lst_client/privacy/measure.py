@@ -48,11 +48,14 @@ def measure_privacy(
     others = non_members(spots.centres, members, held_out, split.patch_um / spots.um_per_px)
     centres, expression = spots.centres, adapted.expression
     inside, outside = some(members, MOST_ROWS), some(others, MOST_ROWS)
+    budget = adapted.adaptation.record.dp
     return PrivacyResult(
         pairs=pairs.fingerprint,
         adapter=adapted.adaptation.record.fingerprint,
         members=len(members),
         non_members=len(others),
+        dp_epsilon=budget and budget.epsilon,
+        dp_delta=budget and budget.delta,
         expression=measure_expression(
             pairs.expression,
             pairs.coords,
