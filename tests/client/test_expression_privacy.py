@@ -85,6 +85,10 @@ def test_two_lines_meet_where_they_cross():
     assert np.abs(meetings - corner).sum(axis=1).min() < 1e-9
 
 
+def test_a_thousand_pairs_of_a_place_are_no_more_work():
+    assert len(line_meetings(np.random.default_rng(0).normal(size=(1000, 5)))) <= 4000
+
+
 def test_fewer_than_three_pairs_of_a_place_have_no_lines_that_meet():
     assert len(line_meetings(np.eye(3)[:2])) == 0
     nothing = recovery("none", iter([np.empty((0, 3))]), np.eye(3), np.eye(3))

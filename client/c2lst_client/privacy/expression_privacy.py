@@ -31,6 +31,7 @@ from c2lst_client.privacy.roc import Draws, auc, binomial, measure_attack
 Floats = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.floating]
 
+PAIRS = 30  # of a place whose lines are met; a few more than ten lay an observed row open where any number does
 MEETINGS = 4000  # of two lines, drawn per place where there are more
 ROUNDS = 4  # of unmixing: few, as noise grows with each
 LINES, MEANS, UNMIXED = "lines that meet", "means of a place", "unmixed means of a place"
@@ -77,12 +78,15 @@ def line_meetings(rows: Floats, seed: int = 0) -> Floats:
 
     Args:
         rows: of one place, n x G.
-        seed: of the choice where there are more than `MEETINGS`.
+        seed: of the choice where there are more than `PAIRS` rows or `MEETINGS` of lines.
     """
+    generator = np.random.default_rng(seed)
+    if len(rows) > PAIRS:
+        rows = rows[generator.choice(len(rows), PAIRS, replace=False)]
     first, second = np.triu_indices(len(rows), 1)
     one, other = np.triu_indices(len(first), 1)
     if len(one) > MEETINGS:
-        chosen = np.random.default_rng(seed).choice(len(one), MEETINGS, replace=False)
+        chosen = generator.choice(len(one), MEETINGS, replace=False)
         one, other = one[chosen], other[chosen]
     starts, ways = rows[first], rows[second] - rows[first]
     products, between = ways @ ways.T, starts @ ways.T  # of all lines at once: pairs of lines would be far more
