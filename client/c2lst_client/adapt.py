@@ -13,6 +13,7 @@ from pathlib import Path
 
 import torch
 
+from c2lst_client.dp_budget import DpBudget, DpTarget, plan_budget
 from c2lst_client.release import LoadedRelease
 from c2lst_client.spots.panel import Panel, fit_panel
 from c2lst_client.spots.prepare import PreparedSpots
@@ -22,6 +23,7 @@ from c2lst_shared import atomic, checkpoint, journal
 from c2lst_shared.diffusion.augment import StoredBatches
 from c2lst_shared.diffusion.film import AdaptedBackbone, Adapter, build_adapter
 from c2lst_shared.diffusion.hardware import best_device
+from c2lst_shared.diffusion.private_trainer import Mechanism, PrivateTrainer
 from c2lst_shared.diffusion.trainer import Trainer
 from c2lst_shared.errors import BadArtefact, BadInput, Interrupted
 from c2lst_shared.presets import AdapterConfig, TrainingConfig
@@ -42,6 +44,7 @@ class AdaptationSettings(Record):
     genes: int
     adapter: AdapterConfig
     training: TrainingConfig
+    dp: DpTarget | None = None  # differential privacy that was asked for
 
 
 class AdaptationRecord(Record):
@@ -53,6 +56,7 @@ class AdaptationRecord(Record):
     panel: str  # fingerprint
     split: str  # fingerprint
     settings: AdaptationSettings
+    dp: DpBudget | None = None  # what the training spends of it
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,7 @@ def adapt(
         panel=panel.fingerprint,
         split=split.fingerprint,
         settings=settings,
+        dp=plan_budget(settings.dp, len(train_rows), settings.training) if settings.dp else None,
     )
     if (folder / RECORD).exists():
         if AdaptationRecord.load(folder / RECORD) == record:
@@ -121,14 +126,8 @@ def adapt(
         seed=settings.seed,
     )
     adapted = AdaptedBackbone(release.backbone(), adapter, backbone_fingerprint=release.fingerprint)
-    trainer = Trainer(
-        adapted,
-        StoredBatches(spots.patches(range(len(spots))), train_rows, condition),
-        release.manifest.diffusion,
-        settings.training,
-        seed=settings.seed,
-        device=best_device(),
-    )
+    stored = StoredBatches(spots.patches(range(len(spots))), train_rows, condition)
+    trainer = _trainer(adapted, stored, release, record)
     _train(trainer, partial / "checkpoint.safetensors", record.fingerprint, folder.parent, progress, stop)
     with trainer.averaged():
         adapter.save_pretrained(partial)
@@ -160,6 +159,14 @@ def load_adaptation(folder: Path) -> Adaptation:
     except (OSError, ValueError, RuntimeError) as error:
         raise BadArtefact(f"The adapter in {folder} is damaged ({error}); run `c2lst-client adapt --overwrite`.") from None
     return Adaptation(adapter, panel, split, record, losses)
+
+
+def _trainer(adapted: AdaptedBackbone, spots: StoredBatches, release: LoadedRelease, record: AdaptationRecord) -> Trainer:
+    diffusion, settings, device = release.manifest.diffusion, record.settings, best_device()
+    if record.dp is None:
+        return Trainer(adapted, spots, diffusion, settings.training, seed=settings.seed, device=device)
+    mechanism = Mechanism(record.dp.noise_multiplier, record.dp.sample_rate, record.dp.clip_norm)
+    return PrivateTrainer(adapted, spots, diffusion, settings.training, mechanism=mechanism, device=device)
 
 
 def _train(

@@ -196,13 +196,18 @@ def adapt(
     genes: Annotated[int | None, typer.Option(min=1, help="Genes in the panel, the most expressed ones.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Training steps, instead of the release's suggestion.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of the split, the adapter and its training.")] = None,
+    dp_epsilon: Annotated[
+        float | None, typer.Option(min=0, max=1000, help="Train with differential privacy per spot (DP-SGD); 0 for without.")
+    ] = None,
+    dp_delta: Annotated[float | None, typer.Option(min=0, max=1, help="Its delta; 0.001 by default.")] = None,
     overwrite: OverwriteOption = False,
     home: HomeOption = None,
 ) -> None:
     """Train the site's adapter, after pulling, reading, stain-normalising and splitting as far as that is missing."""
+    from c2lst_client.dp_budget import sentence
     from c2lst_client.options import AdaptOptions
 
-    options = AdaptOptions(release, fraction, split, seed, genes, steps, overwrite)
+    options = AdaptOptions(release, fraction, split, seed, genes, steps, overwrite, dp_epsilon, dp_delta)
     with _journey(home, site) as journey:
         adapted = journey.adapt(options)
     split_made = adapted.adaptation.split
@@ -210,6 +215,8 @@ def adapt(
         f"Adapter of {site} on {adapted.release.manifest.name}: {len(split_made.train)} training spots, "
         f"{len(split_made.test)} held out, {len(adapted.adaptation.panel.genes)} genes."
     )
+    if adapted.adaptation.record.dp is not None:
+        typer.echo(sentence(adapted.adaptation.record.dp))
 
 
 @app.command()
@@ -245,6 +252,9 @@ def export(
     allow_observed: Annotated[
         bool, typer.Option("--allow-observed", help="Also when the pairs carry the observed expression of real spots.")
     ] = False,
+    without_privacy_check: Annotated[
+        bool, typer.Option("--without-privacy-check", help="Also when privacy was not measured, or the measurement forbids it.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask; for scripts.")] = False,
     home: HomeOption = None,
 ) -> None:
@@ -256,7 +266,9 @@ def export(
     folder = _home(home)
     opened = open_site(folder, site)
     with opened.exclusively():
-        planned = plan_export(opened, out, format=format, allow_observed=allow_observed)
+        planned = plan_export(
+            opened, out, format=format, allow_observed=allow_observed, without_privacy_check=without_privacy_check
+        )
         for sentence in planned.sentences():
             typer.echo(sentence)
         if not yes:
@@ -316,6 +328,25 @@ def cotrain(
             f"{arm.label:<38} {mae.value:.4f} [{mae.low:.4f}, {mae.high:.4f}] {r.value:7.4f} [{r.low:.4f}, {r.high:.4f}]"
         )
     typer.echo(result.verdict)
+
+
+@app.command()
+def privacy(site: SiteOption, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Attack adapter and synthetic pairs as an outsider would, and say whether the pairs may be exported."""
+    from c2lst_client.privacy.export_rule import decide
+    from c2lst_client.privacy.words import lines
+
+    with _journey(home, site) as journey:
+        result = journey.privacy()
+    if as_json:
+        typer.echo(result.model_dump_json(indent=1))
+        return
+    for line in lines(result):
+        typer.echo(line)
+    decision = decide(result)
+    typer.echo(f"Export is {decision.verdict}.")
+    for reason in decision.reasons:
+        typer.echo(f"  {reason}")
 
 
 @app.command()

@@ -1,7 +1,7 @@
 """Export: the one way by which synthetic pairs are copied out of the state folder; asked for, told, and written down.
 
-What says how a pair was mixed (which training spots, in what shares) stays behind: with it, the observed expression of the
-spots is one linear system away. Without it, it can still be found (docs/export.md), so the user is told to treat pairs as data.
+What says how a pair was mixed (which training spots, in what shares) stays behind. What the pairs give away all the same was
+measured before (`privacy/`), and the rule of `privacy/export_rule.py` decides on it.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import Any, Literal, TypeAlias
 
 from c2lst_client.audit import AuditLog, Entry
 from c2lst_client.export_spatialdata import require_spatialdata, write_store
+from c2lst_client.privacy.export_rule import Decision, decide
+from c2lst_client.privacy.results import PrivacyResult
 from c2lst_client.sites import Site
 from c2lst_client.spots.pairs import PairSet, PairWriter
 from c2lst_shared.errors import BadInput
@@ -22,6 +24,7 @@ BATCH = 64  # patches copied at a time
 KIND = "synthetic pairs"  # the provenance of what `synthesise` makes
 MIXED = "interpolated"  # the expression mode that repeats no observed row; any other, or none, counts as observed
 OBSERVED_NEEDS = "--allow-observed"
+UNCHECKED_NEEDS = "--without-privacy-check"
 
 Format: TypeAlias = Literal["hest", "spatialdata"]
 
@@ -35,10 +38,14 @@ class Export:
     out: Path
     format: Format
     observed: bool  # whether the pairs carry the expression of real spots
+    privacy: Decision | None  # what the rule says; None when privacy was not measured
+    checked: bool  # whether the rule was asked
 
     def sentences(self) -> list[str]:
         """Say what will be written where."""
-        expression = "the OBSERVED expression of real spots" if self.observed else "expression mixed from two training spots"
+        expression = (
+            "the OBSERVED expression of real spots" if self.observed else "expression mixed from several training spots"
+        )
         count, side = f"{len(self.pairs):,}", self.pairs.image_px
         patches, genes = f"({count} patches of {side} x {side} px)", f"({len(self.pairs.genes)} genes)"
         holds = {
@@ -49,11 +56,26 @@ class Export:
             f"{count} synthetic pairs of site {self.site} will be written to {self.out}:",
             holds[self.format],
             f"They carry {expression}, and places on the slide.",
-            "Observed expression may be computed from them (docs/export.md): treat them as you treat the data they come from.",
+            *self._about_privacy(),
         ]
 
+    def _about_privacy(self) -> list[str]:
+        if self.privacy is None:
+            return ["How much they give away of the training spots was NOT measured: treat them as the data they come from."]
+        told = (
+            f"Export is {self.privacy.verdict} by the rule of docs/export.md{'' if self.checked else ', which was NOT asked'}:"
+        )
+        return [told, *self.privacy.reasons]
 
-def plan_export(site: Site, out: Path, *, format: Format = "hest", allow_observed: bool = False) -> Export:
+
+def plan_export(
+    site: Site,
+    out: Path,
+    *,
+    format: Format = "hest",
+    allow_observed: bool = False,
+    without_privacy_check: bool = False,
+) -> Export:
     """Look at a site's synthetic pairs and at the place where they shall go; nothing is written.
 
     Args:
@@ -61,10 +83,11 @@ def plan_export(site: Site, out: Path, *, format: Format = "hest", allow_observe
         out: a folder that does not exist yet.
         format: the two files of HEST (`spots/pair_files.py`), or a SpatialData store (`export_spatialdata.py`).
         allow_observed: also export pairs whose expression is, or may be, a real spot's own.
+        without_privacy_check: also export pairs whose privacy was not measured, or that the rule blocks.
 
     Raises:
-        BadInput: there are no complete pairs, `out` exists, the expression is observed and that was not allowed, or what
-            writes the format is not installed.
+        BadInput: there are no complete pairs, `out` exists, the expression is observed and that was not allowed, privacy was
+            not measured or the rule blocks the export, or what writes the format is not installed.
         BadArtefact: the pairs are damaged.
     """
     pairs = PairSet.open(site.synthetic)
@@ -81,7 +104,10 @@ def plan_export(site: Site, out: Path, *, format: Format = "hest", allow_observe
         raise BadInput(f"{out} exists, and nothing is overwritten; give a folder that does not exist yet.")
     if format == "spatialdata":
         require_spatialdata()
-    return Export(site.name, pairs, out.absolute(), format, observed)
+    decision = _decision(site, pairs, observed)
+    if not without_privacy_check:
+        _refuse_blocked(site, decision)
+    return Export(site.name, pairs, out.absolute(), format, observed, decision, not without_privacy_check)
 
 
 def write_export(export: Export, log: AuditLog) -> Path:
@@ -112,6 +138,29 @@ def write_export(export: Export, log: AuditLog) -> Path:
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return export.out
+
+
+def _decision(site: Site, pairs: PairSet, observed: bool) -> Decision | None:
+    """What the rule says on these pairs; None when they were not measured, or others were."""
+    try:
+        result = PrivacyResult.model_validate_json((site.privacy / "result.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    measured = result.pairs == pairs.fingerprint and result.adapter == pairs.provenance.get("adapter")
+    return decide(result, observed_allowed=observed) if measured else None
+
+
+def _refuse_blocked(site: Site, decision: Decision | None) -> None:
+    if decision is None:
+        raise BadInput(
+            f"How much these pairs give away was not measured; run `c2lst-client privacy --site {site.name}` first, "
+            f"or pass {UNCHECKED_NEEDS} if they may leave unmeasured."
+        )
+    if decision.verdict == "blocked":
+        raise BadInput(
+            f"Export is blocked: {' '.join(decision.reasons)} Make other pairs (docs/export.md says how), "
+            f"or pass {UNCHECKED_NEEDS} if they may leave all the same."
+        )
 
 
 def _provenance(export: Export) -> dict[str, Any]:
@@ -148,5 +197,7 @@ def _entry(export: Export, size: int) -> Entry:
             "fingerprint": export.pairs.fingerprint,
             "expression": export.pairs.provenance.get("expression"),
             "observed_allowed": export.observed,
+            "privacy": export.privacy.verdict if export.privacy else "not measured",
+            "privacy_checked": export.checked,
         },
     )

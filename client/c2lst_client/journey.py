@@ -1,4 +1,4 @@
-"""The site's journey, in order: release -> spots -> adapt -> synthesise -> evaluate -> cotrain -> report.
+"""The site's journey, in order: release -> spots -> adapt -> synthesise -> evaluate -> cotrain -> privacy -> report.
 
 Each step does what is missing before it, returns at once when its result is there, and goes on where it was stopped. The
 arithmetic is in the modules named after the steps; here they are joined, and results are kept in the site's folder.
@@ -17,10 +17,14 @@ from c2lst_client.adapt import AdaptationRecord, AdaptationSettings, adapt, load
 from c2lst_client.adapted import Adapted
 from c2lst_client.cotrain import TRUTH, cotrain
 from c2lst_client.cotrain_cells import CellFolder
+from c2lst_client.dp_budget import DpTarget
 from c2lst_client.evaluate.conditioning import measure_conditioning
 from c2lst_client.evaluate.results import ConditioningResult, CotrainResult, StepResult
+from c2lst_client.expression_plan import ExpressionMode
 from c2lst_client.options import AdaptOptions, SampleOptions, StudyOptions
 from c2lst_client.predictions import write_predictions
+from c2lst_client.privacy.measure import MEASUREMENT, measure_privacy
+from c2lst_client.privacy.results import PrivacyResult
 from c2lst_client.release import LoadedRelease
 from c2lst_client.report.collect import collect
 from c2lst_client.report.page import write_report
@@ -35,7 +39,7 @@ from c2lst_client.study.results import StudyResult
 from c2lst_client.study.study import run_study
 from c2lst_client.study.tables import write_tables
 from c2lst_client.study.workshop import Workshop
-from c2lst_client.synthesise import ExpressionMode, synthesise, write_pairs
+from c2lst_client.synthesise import synthesise, write_pairs
 from c2lst_client.trust.pull import load_release, newest_here, pull
 from c2lst_shared import atomic, journal
 from c2lst_shared.canonical import fingerprint
@@ -51,6 +55,7 @@ PREDICTIONS_H5AD = "predictions.h5ad"
 CELLS = "cells"
 STUDY = "study.json"
 STUDY_PAGE = "study.html"
+DP_DELTA = 1e-3  # a tenth of what 100 training spots allow at most
 
 Outcome = TypeVar("Outcome", bound=StepResult)
 
@@ -213,6 +218,19 @@ class Journey:
             )
             return _store(path, made_from, result)
 
+    def privacy(self) -> PrivacyResult:
+        """Measure how much the adapter and the synthetic pairs give away of the training spots."""
+        adapted = self.adapted()
+        pairs = PairSet.open(self.site.synthetic) if adapted.made(self.site.synthetic) else self.synthesise(SampleOptions())
+        path = self.site.privacy / RESULT
+        made_from = fingerprint(adapted.adaptation.record, pairs.fingerprint, MEASUREMENT)
+        earlier = _read(path, PrivacyResult)
+        if earlier is not None and earlier.made_from == made_from:
+            return earlier
+        with journal.recorded("privacy", self.site.folder, belongs_to=made_from):
+            measured = measure_privacy(adapted, pairs, progress=self._progress, on_step=self._interrupt_measuring_when_asked)
+            return _store(path, made_from, measured)
+
     def report(self) -> Path:
         """Write the report on what was made, after making what is missing."""
         adapted = self.adapted()
@@ -258,6 +276,10 @@ class Journey:
         if self._stop():
             raise Interrupted("Stopped; finished arms are kept, the same command goes on with the next one.")
 
+    def _interrupt_measuring_when_asked(self) -> None:
+        if self._stop():
+            raise Interrupted("Stopped; the measurement takes minutes, and the same command begins it anew.")
+
     def _has_adapter(self) -> bool:
         return (self.site.adapter / ADAPTER_RECORD).exists()
 
@@ -295,7 +317,19 @@ def _adaptation_settings(
         "genes": options.genes,
         "training": options.steps and base.training.model_copy(update={"steps": options.steps}),
     }
-    return base.model_copy(update={name: value for name, value in chosen.items() if value is not None})
+    changed = {name: value for name, value in chosen.items() if value is not None}
+    return base.model_copy(update=changed | {"dp": _dp_target(options, base.dp)})
+
+
+def _dp_target(options: AdaptOptions, earlier: DpTarget | None) -> DpTarget | None:
+    """The differential privacy that is asked for; none when the user says 0."""
+    epsilon = options.dp_epsilon if options.dp_epsilon is not None else earlier and earlier.epsilon
+    delta = options.dp_delta or (earlier.delta if earlier else DP_DELTA)
+    if not epsilon:
+        if options.dp_delta:
+            raise BadInput("--dp-delta alone asks for nothing; give --dp-epsilon too, for example 8.")
+        return None
+    return DpTarget(epsilon=epsilon, delta=delta)
 
 
 def _measure(adapted: Adapted, pairs: PairSet, sampling: SamplingConfig) -> ConditioningResult:

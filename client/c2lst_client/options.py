@@ -25,6 +25,8 @@ class AdaptOptions:
     steps: int | None = None
     seed: int | None = None
     overwrite: bool = False
+    dp_epsilon: float | None = None  # 0 trains without differential privacy
+    dp_delta: float | None = None
 
 
 @dataclass(frozen=True)

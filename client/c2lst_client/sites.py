@@ -1,6 +1,6 @@
 """The slides that this institution works on: one folder per site, with what each step made.
 
-sites/NAME/  site.json  spots/  adapter/  synthetic/  conditioning/  cotrain/  study/  report.html  journal.json
+sites/NAME/  site.json  spots/  adapter/  synthetic/  conditioning/  cotrain/  study/  privacy/  report.html  journal.json
 """
 
 from __future__ import annotations
@@ -76,6 +76,11 @@ class Site:
     def study(self) -> Path:
         """Adapters, pairs, predictions and results of the study."""
         return self.folder / "study"
+
+    @property
+    def privacy(self) -> Path:
+        """What was measured on how much adapter and pairs give away."""
+        return self.folder / "privacy"
 
     @property
     def report(self) -> Path:

@@ -1,20 +1,21 @@
 """Synthetic pairs: patches generated from expression vectors by the adapted backbone, streamed to disk.
 
-Which expression? A pair conditioned on an observed spot carries that spot's transcriptome; an interpolated one mixes two
-similar training spots, so that no observed row is repeated and the pairs fill the space between spots.
+Which expression? A pair conditioned on an observed spot carries that spot's transcriptome; an interpolated one mixes what
+similar training spots share and draws the rest anew (`expression_plan.py`), so that no observed row can be computed back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from c2lst_client.adapt import Adaptation
+from c2lst_client.expression_plan import NEIGHBOURS, ExpressionMode, Plan, plan_expression
 from c2lst_client.release import LoadedRelease
 from c2lst_client.spots.pairs import PairSet, PairWriter
 from c2lst_client.spots.prepare import PreparedSpots
@@ -25,46 +26,7 @@ from c2lst_shared.errors import Interrupted
 from c2lst_shared.presets import SamplingConfig
 from c2lst_shared.progress import Progress
 
-ExpressionMode = Literal["interpolated", "observed"]
-NEIGHBOURS = 5  # training spots with the most similar expression, one of which is mixed in
 KIND = "synthetic pairs"
-
-
-class Plan(NamedTuple):
-    """The conditions of N pairs, decided before the first patch is generated."""
-
-    expression: npt.NDArray[np.float32]  # N x G, z-scores
-    source: npt.NDArray[np.intp]  # N: row of the training spot that a pair starts from
-    partner: npt.NDArray[np.intp]  # N: row of the training spot that is mixed in; `source` again when observed
-    share: npt.NDArray[np.float64]  # N: weight of the partner, 0 to 0.5
-
-
-def plan_expression(expression: npt.NDArray[np.float32], per_spot: int, mode: ExpressionMode, seed: int) -> Plan:
-    """Decide the conditions of `per_spot` pairs for each training spot.
-
-    Args:
-        expression: S x G z-scores of the training spots.
-        per_spot: pairs per spot.
-        mode: `interpolated` mixes each spot with one of its `NEIGHBOURS` nearest in expression; `observed` repeats it.
-        seed: of partners and shares.
-
-    Returns:
-        The plan in rounds over the spots, so that its first k S pairs are a plan of k pairs per spot.
-    """
-    spots = len(expression)
-    source = np.tile(np.arange(spots), per_spot)
-    if mode == "observed":
-        return Plan(expression[source], source, source, np.zeros(len(source)))
-    from sklearn.neighbors import NearestNeighbors
-
-    generator = np.random.default_rng(seed)
-    # brute force works in chunks, so that memory does not grow with the square of the spots
-    search = NearestNeighbors(n_neighbors=min(NEIGHBOURS, spots - 1), algorithm="brute").fit(expression)
-    nearest = search.kneighbors(return_distance=False)  # never the spot itself
-    partner = nearest[source, generator.integers(nearest.shape[1], size=len(source))]
-    share = generator.uniform(0.0, 0.5, size=len(source))
-    mixed = (1 - share)[:, None] * expression[source] + share[:, None] * expression[partner]
-    return Plan(mixed.astype(np.float32), source, partner, share)
 
 
 def synthesise(
@@ -89,7 +51,7 @@ def synthesise(
     """
     train_rows, _ = adaptation.split.rows(spots.barcodes)
     plan = plan_expression(adaptation.panel.transform(spots.counts, spots.genes)[train_rows], per_spot, mode, seed)
-    sources = [spots.barcodes[row] for row in train_rows]
+    mixing = {"mixing": {"neighbours": NEIGHBOURS, "components": plan.components}} if mode == "interpolated" else {}
     return write_pairs(
         folder,
         release,
@@ -97,18 +59,32 @@ def synthesise(
         plan.expression,
         barcodes=[f"synthetic-{number:06}" for number in range(len(plan.source))],
         coords=spots.centres[train_rows][plan.source],
-        obs={
-            "source": [sources[row] for row in plan.source],
-            "partner": [sources[row] for row in plan.partner],
-            "partner_share": plan.share.tolist(),
-        },
+        obs=mixing_columns(plan, [spots.barcodes[row] for row in train_rows]),
         sampling=sampling,
         seed=seed,
-        provenance={"kind": KIND, "expression": mode, "pairs_per_spot": per_spot},
+        provenance={"kind": KIND, "expression": mode, "pairs_per_spot": per_spot} | mixing,
         overwrite=overwrite,
         progress=progress,
         stop=stop,
     )
+
+
+def mixing_columns(plan: Plan, barcodes: Sequence[str]) -> dict[str, list[Any]]:
+    """Say of each pair which spots it was mixed from and in what shares: columns that stay on site.
+
+    Args:
+        plan: N pairs.
+        barcodes: of the training spots.
+
+    Returns:
+        `source`, `source_share`, `partner_1`, `partner_1_share` and so on, N values each.
+    """
+    columns: dict[str, list[Any]] = {}
+    for number in range(plan.spots.shape[1]):
+        name = f"partner_{number}" if number else "source"
+        columns[name] = [barcodes[row] for row in plan.spots[:, number]]
+        columns[f"{name}_share"] = plan.shares[:, number].tolist()
+    return columns
 
 
 def generate_patches(

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import pytest
 from fakes.pair_process import patch, writer
+from fakes.privacy_results import privacy_result, recovery
 from typer.testing import CliRunner
 
 from c2lst_client.audit import AuditLog, Entry, verify_chain
@@ -24,10 +25,23 @@ COUNT = 150  # more than two batches
 
 def fill(site, mode):
     provenance = {"kind": "synthetic pairs", "adapter": "a" * 64} | ({"expression": mode} if mode else {})
-    mixing = {"source": ["x"] * COUNT, "partner": ["y"] * COUNT, "partner_share": [0.25] * COUNT}
+    mixing = {
+        "source": ["x"] * COUNT,
+        "source_share": [0.75] * COUNT,
+        "partner_1": ["y"] * COUNT,
+        "partner_1_share": [0.25] * COUNT,
+    }
     with writer(site.synthetic, COUNT, 8, provenance=provenance, obs=mixing) as pairs:
         pairs.append(np.stack([patch(number, 8) for number in range(COUNT)]))
-        return pairs.finish()
+        made = pairs.finish()
+    measure(site, made)
+    return made
+
+
+def measure(site, pairs, **changes):
+    site.privacy.mkdir(exist_ok=True)
+    found = privacy_result(pairs=pairs.fingerprint, **changes)
+    (site.privacy / "result.json").write_text(found.model_dump_json())
 
 
 @pytest.fixture
@@ -68,6 +82,8 @@ def test_export_copies_every_pair_and_says_so_in_the_log(tmp_path, home, site):
         "fingerprint": pairs.fingerprint,
         "expression": "interpolated",
         "observed_allowed": False,
+        "privacy": "allowed",
+        "privacy_checked": True,
     }
 
 
@@ -79,7 +95,7 @@ def test_what_pairs_were_mixed_from_stays_behind(tmp_path, site):
         with h5py.File(path) as file:
             names = []
             file.visit(names.append)
-        assert not {"obs/source", "obs/partner", "obs/partner_share"} & set(names)
+        assert not {f"obs/{column}" for column in ("source", "source_share", "partner_1", "partner_1_share")} & set(names)
 
 
 @pytest.mark.parametrize("mode", ["observed", None, "resampled"])
@@ -91,6 +107,51 @@ def test_pairs_of_observed_or_unknown_expression_need_so_many_words(tmp_path, ho
     done = command(home, "--out", str(tmp_path / "out"), "--yes", "--allow-observed")
     assert "the OBSERVED expression of real spots" in done.stdout
     assert json.loads(home.audit_log.read_text())["content"]["observed_allowed"] is True
+
+
+def test_pairs_that_were_not_measured_need_so_many_words(tmp_path, home, site):
+    fill(site, "interpolated")
+    (site.privacy / "result.json").unlink()
+    with pytest.raises(
+        BadInput, match=r"was not measured; run `c2lst-client privacy --site demo` first, or pass --without-pri"
+    ):
+        plan_export(site, tmp_path / "out")
+    done = command(home, "--out", str(tmp_path / "out"), "--yes", "--without-privacy-check")
+    assert done.exit_code == 0
+    assert "was NOT measured: treat them as the data they come from" in done.stdout
+    content = json.loads(home.audit_log.read_text())["content"]
+    assert (content["privacy"], content["privacy_checked"]) == ("not measured", False)
+
+
+@pytest.mark.parametrize("other", [{"pairs": "0" * 64}, {"adapter": "b" * 64}])
+def test_measurement_of_other_pairs_does_not_count(tmp_path, site, other):
+    pairs = fill(site, "interpolated")
+    found = privacy_result(**{"pairs": pairs.fingerprint} | other)
+    (site.privacy / "result.json").write_text(found.model_dump_json())
+    with pytest.raises(BadInput, match="was not measured"):
+        plan_export(site, tmp_path / "out")
+
+
+def test_blocked_pairs_stay_unless_so_many_words_are_given(tmp_path, home, site):
+    pairs = fill(site, "interpolated")
+    measure(site, pairs, rows=recovery(63))
+    with pytest.raises(BadInput, match=r"Export is blocked: By lines that meet, 63 of 100 observed rows"):
+        plan_export(site, tmp_path / "out")
+    assert not home.audit_log.exists()
+    done = command(home, "--out", str(tmp_path / "out"), "--yes", "--without-privacy-check")
+    assert "Export is blocked by the rule of docs/export.md, which was NOT asked:" in done.stdout
+    content = json.loads(home.audit_log.read_text())["content"]
+    assert (content["privacy"], content["privacy_checked"]) == ("blocked", False)
+
+
+def test_flagged_pairs_leave_after_their_reasons_are_told(tmp_path, home, site):
+    pairs = fill(site, "interpolated")
+    measure(site, pairs, rows=recovery(3, held_out=4))
+    done = command(home, "--out", str(tmp_path / "out"), "--yes")
+    assert done.exit_code == 0
+    assert "Export is flagged by the rule of docs/export.md:" in done.stdout
+    assert "so can 4 of 100 rows" in done.stdout
+    assert json.loads(home.audit_log.read_text())["content"]["privacy"] == "flagged"
 
 
 def test_nothing_is_overwritten(tmp_path, site):

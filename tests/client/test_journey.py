@@ -1,5 +1,6 @@
 """The site's steps joined: each does what is missing before it, nothing twice, and nothing with an adapter that is gone."""
 
+import re
 import subprocess
 import sys
 
@@ -7,11 +8,15 @@ import anndata
 import pytest
 from fakes.small_site import SmallSite
 from fakes.toy_release import toy_release
+from typer.testing import CliRunner
 
+from c2lst_client.cli import app
 from c2lst_client.evaluate.results import CotrainResult
+from c2lst_client.export import plan_export
 from c2lst_client.home import Home
 from c2lst_client.journey import Journey
 from c2lst_client.options import AdaptOptions, SampleOptions
+from c2lst_client.privacy.results import PrivacyResult
 from c2lst_client.settings import Settings
 from c2lst_client.sites import add_site, open_site, site_names
 from c2lst_client.status import read_status
@@ -100,6 +105,63 @@ def test_two_processes_do_not_work_on_one_site(home):
         other.communicate("\n")
     with open_site(home, "demo").exclusively():
         pass
+
+
+BLOCKED = AdaptOptions(fraction=0.3, split="blocked")
+
+
+@pytest.mark.slow
+def test_privacy_is_measured_once_per_set_of_pairs_and_opens_the_way_out(tmp_path, home):
+    run = journey(home)
+    run.adapt(BLOCKED)
+    run.synthesise(SampleOptions(), per_spot=2)
+    found = run.privacy()
+    assert found.members == 15
+    assert 10 <= found.non_members < 49 - 15
+    assert {one.basis for one in found.neighbours} == {"embedding", "pixels", "expression"}
+    assert all(one.within_5_percent == 0 for one in found.expression.recoveries)
+    train, test = run.adapted().rows
+    for sample, inside, outside in found.neighbours[0].closest:
+        assert (sample < 30, inside in train, outside in test) == (True, True, True)
+    written = (run.site.privacy / "result.json").stat().st_mtime_ns
+    assert journey(home).privacy() == found
+    assert (run.site.privacy / "result.json").stat().st_mtime_ns == written
+    planned = plan_export(run.site, tmp_path / "out")
+    assert planned.privacy is not None
+    run.synthesise(SampleOptions(overwrite=True), per_spot=1)
+    with pytest.raises(BadInput, match="was not measured"):
+        plan_export(run.site, tmp_path / "out")
+    assert run.privacy().pairs != found.pairs
+
+
+@pytest.mark.slow
+def test_stopped_measurement_leaves_nothing(home):
+    run = journey(home)
+    run.adapt(BLOCKED)
+    run.synthesise(SampleOptions(), per_spot=1)
+    with pytest.raises(Interrupted, match="begins it anew"):
+        journey(home, stop=lambda: True).privacy()
+    assert not (run.site.privacy / "result.json").exists()
+
+
+@pytest.mark.slow
+def test_privacy_on_the_terminal_ends_in_what_export_will_do(home, monkeypatch):
+    monkeypatch.setattr("c2lst_client.journey.Journey", OfflineJourney)
+    journey(home).adapt(BLOCKED)
+    done = CliRunner().invoke(app, ["privacy", "--site", "demo", "--home", str(home.path)])
+    assert done.exit_code == 0
+    assert "15 members (training spots)" in done.stdout
+    assert re.search(r"^Export is (allowed|flagged|blocked)\.$", done.stdout, re.MULTILINE)
+    as_json = CliRunner().invoke(app, ["privacy", "--site", "demo", "--home", str(home.path), "--json"])
+    assert PrivacyResult.model_validate_json(as_json.stdout).members == 15
+
+
+def test_spots_that_all_lie_beside_training_spots_name_the_other_split(home):
+    run = journey(home)
+    run.adapt(HALF)
+    run.synthesise(SampleOptions(), per_spot=1)
+    with pytest.raises(BadInput, match=r"non-members are too few to measure privacy.*adapt with `--split blocked`"):
+        run.privacy()
 
 
 def test_new_adapter_makes_old_pairs_stale(home):

@@ -29,7 +29,8 @@ def pairs(tmp_path):
     provenance = {"kind": "synthetic pairs", "expression": "interpolated"}
     with writer(site.synthetic, 30, 8, provenance=provenance) as pairs:
         pairs.append(np.stack([patch(number, 8) for number in range(30)]))
-    return write_export(plan_export(site, tmp_path / "out"), AuditLog(home.audit_log)) / "expression.h5ad"
+    planned = plan_export(site, tmp_path / "out", without_privacy_check=True)
+    return write_export(planned, AuditLog(home.audit_log)) / "expression.h5ad"
 
 
 @pytest.fixture

@@ -4,13 +4,11 @@ import numpy as np
 import pytest
 from fakes.small_site import SmallSite
 from fakes.toy_release import DEFAULTS, toy_release
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from c2lst_client.adapt import AdaptationSettings, adapt
 from c2lst_client.spots.prepare import prepare_spots
 from c2lst_client.spots.read import read_spots
-from c2lst_client.synthesise import plan_expression, synthesise
+from c2lst_client.synthesise import synthesise
 from c2lst_shared.errors import BadInput, Interrupted
 from c2lst_shared.presets import SamplingConfig
 from c2lst_shared.progress import Silent
@@ -53,6 +51,10 @@ def test_pairs_say_where_they_come_from(tmp_path, adapted):
     train = adapted[1].split.train
     assert len(pairs) == 2 * len(train)
     assert set(pairs.obs["source"]) == set(train)
+    partners = [f"partner_{number}" for number in range(1, 5)]
+    assert set(np.concatenate([pairs.obs[name] for name in partners])) <= set(train)
+    np.testing.assert_allclose(sum(pairs.obs[f"{name}_share"] for name in ["source", *partners]), 1)
+    assert pairs.provenance["mixing"] == {"neighbours": 4, "components": 1}
     assert pairs.provenance["release"] == "mob/1"
     assert pairs.provenance["adapter"] == adapted[1].record.fingerprint
     assert pairs.provenance["sampling"] == {"sampler": "unipc", "steps": 2, "guidance": 3.0, "guided_from": 0.0}
@@ -81,23 +83,3 @@ def test_observed_expression_repeats_the_training_spots(tmp_path, adapted):
     known = adaptation.panel.transform(spots.counts, spots.genes)[train_rows]
     pairs = run(tmp_path, adapted, mode="observed")
     np.testing.assert_array_equal(pairs.expression, np.tile(known, (2, 1)))
-
-
-@settings(max_examples=40, deadline=None)
-@given(spots=st.integers(2, 12), genes=st.integers(1, 5), per_spot=st.integers(1, 4), seed=st.integers(0, 99))
-def test_interpolated_expression_lies_between_two_spots_and_nearer_to_its_source(spots, genes, per_spot, seed):
-    known = np.random.default_rng(seed).normal(size=(spots, genes)).astype(np.float32)
-    plan = plan_expression(known, per_spot, "interpolated", seed)
-    assert plan.expression.shape == (spots * per_spot, genes)
-    assert (plan.source != plan.partner).all()
-    assert (plan.share >= 0).all()
-    assert (plan.share <= 0.5).all()
-    between = (1 - plan.share)[:, None] * known[plan.source] + plan.share[:, None] * known[plan.partner]
-    np.testing.assert_allclose(plan.expression, between, atol=1e-5)
-    assert np.bincount(plan.source, minlength=spots).tolist() == [per_spot] * spots
-
-
-def test_plan_of_more_pairs_begins_with_the_plan_of_fewer():
-    known = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
-    rounds = plan_expression(known, 5, "observed", 1).source
-    assert rounds[:18].tolist() == plan_expression(known, 2, "observed", 1).source.tolist()

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from c2lst_client.expression_plan import ExpressionMode
 from c2lst_client.spots.pairs import PairSet
 from c2lst_client.spots.split import split_spots
 from c2lst_client.study.workshop import Workshop
-from c2lst_client.synthesise import ExpressionMode
 from c2lst_shared import journal
 from c2lst_shared.errors import BadArtefact, BadInput
 

@@ -17,12 +17,13 @@ from c2lst_client.adapt import RECORD, AdaptationRecord, AdaptationSettings, ada
 from c2lst_client.adapted import Adapted
 from c2lst_client.arms import SYNTHETIC, ArmTrainer
 from c2lst_client.cotrain_cells import CellFolder
+from c2lst_client.expression_plan import ExpressionMode
 from c2lst_client.predictor_data import ArrayPairs, Pairs
 from c2lst_client.release import LoadedRelease
 from c2lst_client.spots.pairs import PairSet
 from c2lst_client.spots.prepare import PreparedSpots
 from c2lst_client.study.design import OBSERVED, SHUFFLED, UNADAPTED, Division, StudyDesign
-from c2lst_client.synthesise import ExpressionMode, synthesise, write_pairs, write_unadapted
+from c2lst_client.synthesise import synthesise, write_pairs, write_unadapted
 from c2lst_shared import journal
 from c2lst_shared.canonical import fingerprint
 from c2lst_shared.diffusion.hardware import best_device

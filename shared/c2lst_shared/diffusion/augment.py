@@ -60,10 +60,20 @@ class StoredBatches:
 
     def __call__(self, size: int, generator: torch.Generator, part: slice = WHOLE) -> Batch:
         """Draw `size` rows with replacement and read those of `part`."""
-        rows = self._rows[torch.randint(len(self._rows), (size,), generator=generator).numpy()][part]
-        stored = self._pixels
+        chosen = torch.randint(len(self._rows), (size,), generator=generator).numpy()[part]
+        which = torch.randint(8, (size,), generator=generator)[part] if self._augment else None
+        return self._of(chosen, which)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def chosen(self, numbers: npt.NDArray[np.int64], generator: torch.Generator) -> Batch:
+        """Read the rows with these numbers, each below `len`, turned at random."""
+        which = torch.randint(8, (len(numbers),), generator=generator) if self._augment else None
+        return self._of(numbers, which)
+
+    def _of(self, numbers: npt.NDArray[np.int64], which: Tensor | None) -> Batch:
+        rows, stored = self._rows[numbers], self._pixels
         images = to_unit(np.stack([stored[row] for row in rows]) if isinstance(stored, np.ndarray) else stored.read(rows))
-        if self._augment:
-            images = turned(images, torch.randint(8, (size,), generator=generator)[part])
         condition = None if self._condition is None else self._condition[torch.from_numpy(rows)]
-        return Batch(images, condition)
+        return Batch(images if which is None else turned(images, which), condition)

@@ -160,19 +160,20 @@ class AdaptedBackbone(nn.Module):
         no modulation reaches, runs once for both branches; that is exact.
         """
         if scale == 1:
-            return self._run(x, t, modulations)
+            return self.modulated(x, t, modulations)
         if scale == 0:
-            return self._run(x, t, null)
+            return self.modulated(x, t, null)
         if self.adapter.config.blocks == "decoder":
             encoded = self.backbone.encode(x, t)
             conditional = self._decode(encoded, modulations)
             unconditional = self._decode(encoded, null)
         else:
-            conditional = self._run(x, t, modulations)
-            unconditional = self._run(x, t, null)
+            conditional = self.modulated(x, t, modulations)
+            unconditional = self.modulated(x, t, null)
         return unconditional + scale * (conditional - unconditional)
 
-    def _run(self, x: Tensor, t: Tensor, modulations: list[Tensor]) -> Tensor:
+    def modulated(self, x: Tensor, t: Tensor, modulations: list[Tensor]) -> Tensor:
+        """Predict from x [B, 3, P, P] and t [B] under modulations that the adapter gave."""
         with self._modulated(modulations):
             return self.backbone(x, t)
 

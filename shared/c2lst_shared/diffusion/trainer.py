@@ -199,7 +199,7 @@ class Trainer:
         dropout = self.config.condition_dropout if training else 0.0
         return Draw(batch, t, noise, torch.rand(size, generator=generator)[part] >= dropout)
 
-    def _loss(self, network: nn.Module, draw: Draw, *, training: bool) -> Tensor:
+    def _loss(self, network: Callable[..., Tensor], draw: Draw, *, training: bool) -> Tensor:
         """Loss of each sample that was drawn."""
         t, noise, images = (tensor.to(self.device) for tensor in (draw.t, draw.noise, draw.batch.images))
         x = self._schedule.add_noise(images, noise, t)

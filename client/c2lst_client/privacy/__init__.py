@@ -1,0 +1,1 @@
+"""How much adapter and synthetic pairs give away of the training spots, measured by attacks; and the rule of export."""
