@@ -52,6 +52,16 @@ def test_what_cannot_be_excluded_or_has_another_explanation_is_flagged(changes, 
     assert reason in " ".join(decision.reasons)
 
 
+@pytest.mark.parametrize(
+    ("score", "auc", "verdict"), [("loss", 0.7, "flagged"), ("loss", 0.58, "allowed"), ("other", 0.58, "flagged")]
+)
+def test_another_score_of_the_adapter_flags_what_the_backbone_cannot_do_as_well(score, auc, verdict):
+    found = privacy_result()
+    attacks = [found.membership.declared, attack(score, auc=auc)]
+    found = found.model_copy(update={"membership": found.membership.model_copy(update={"attacks": attacks})})
+    assert decide(found).verdict == verdict
+
+
 def test_what_blocks_is_said_first():
     decision = decide(privacy_result(rows=recovery(2), neighbours=nearest(0.9), declared=attack("calibrated loss", auc=0.57)))
     assert decision.verdict == "blocked"

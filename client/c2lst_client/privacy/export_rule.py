@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 from c2lst_client.evaluate.results import Interval, Result
+from c2lst_client.privacy.membership import PLAIN
 from c2lst_client.privacy.results import AttackResult, NeighbourResult, PrivacyResult, Recovery
 
 # Whoever is shown a member and a non-member and must say which is which is right in AUC of all cases, by guessing in 0.5.
@@ -74,8 +75,11 @@ def _about_recovery(one: Recovery) -> tuple[Verdict, str]:
 def _about_membership(result: PrivacyResult) -> list[tuple[Verdict, str]]:
     measured = result.membership
     found = _about_attack(measured.declared, measured.excess, "Whether a spot trained the adapter")
-    others = [attack for attack in measured.attacks if attack.attack != measured.primary and attack.auc.low > BLOCKED_AUC]
-    found += [_flag(f"Whether a spot trained the adapter can also be told by its {one.attack}: {_auc(one)}.") for one in others]
+    for attack in measured.attacks:
+        # a plain loss says how hard a patch is; it tells more only where it beats what the backbone, which saw no spot, can do
+        beats = measured.control.auc.high if attack.attack == PLAIN else 0.5
+        if attack.attack != measured.primary and attack.auc.low > beats:
+            found.append(_flag(f"Whether a spot trained the adapter can also be told by its {attack.attack}: {_auc(attack)}."))
     return found
 
 
