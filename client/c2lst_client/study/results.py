@@ -6,6 +6,7 @@ from c2lst_client.evaluate.results import Arm, ConditioningResult, Interval, Res
 from c2lst_client.study.coherence import CoherencePart
 from c2lst_client.study.correspondence import CorrespondencePart
 from c2lst_client.study.design import StudyDesign
+from c2lst_client.study.disclosure import DisclosurePart
 from c2lst_client.study.quality import QualityPart
 
 
@@ -75,6 +76,7 @@ class StudyResult(Result):
     quality: QualityPart | None
     correspondence: CorrespondencePart | None  # None: could not be measured, `notes` says why
     coherence: CoherencePart | None
+    disclosure: DisclosurePart | None
     notes: list[str]
     method: str  # how intervals were made, in a sentence
     verdict: list[str]  # sentences

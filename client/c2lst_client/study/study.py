@@ -16,10 +16,12 @@ from c2lst_client.arms import measure_arm
 from c2lst_client.evaluate.conditioning import measure_conditioning
 from c2lst_client.evaluate.results import ConditioningResult
 from c2lst_client.evaluate.statistics import resample
+from c2lst_client.spots.split import Method
 from c2lst_client.study import compare
 from c2lst_client.study.coherence import measure_coherence
 from c2lst_client.study.correspondence import measure_correspondence
 from c2lst_client.study.design import Division, check_design
+from c2lst_client.study.disclosure import measure_disclosure
 from c2lst_client.study.pooled import DivisionErrors, Pooled
 from c2lst_client.study.quality import measure_quality
 from c2lst_client.study.results import DivisionResult, StudyResult
@@ -63,11 +65,12 @@ def run_study(
     """
     design, spots = workshop.design, workshop.spots
     check_design(design, len(spots))
-    # of tissue, on the first division, random at the main fraction: name of a field of the result -> how
-    measures: dict[str, Measure] = {
-        "quality": partial(measure_quality, encoder=encoder, hovernet=hovernet),
-        "correspondence": measure_correspondence,
-        "coherence": measure_coherence,
+    # name of a field of the result -> the kind of division that it is measured on, the first of them, and how
+    measures: dict[str, tuple[Method, Measure]] = {
+        "quality": ("random", partial(measure_quality, encoder=encoder, hovernet=hovernet)),
+        "correspondence": ("random", measure_correspondence),
+        "coherence": ("random", measure_coherence),
+        "disclosure": ("blocked", measure_disclosure),
     }
     results, errors, notes = [], [], []
     figures: dict[str, Figure] = {}
@@ -77,8 +80,8 @@ def run_study(
         result, of_arms, subject = _run_division(workshop, division)
         results.append(result)
         errors.append(of_arms)
-        if subject is not None and number == 1:
-            for name, measure in measures.items():
+        for name, (method, measure) in measures.items():
+            if subject is not None and division == Division(method, design.main, 0):
                 say(f"Tissue of {division.label}: {name}")
                 try:
                     parts[name], drawn = measure(subject)

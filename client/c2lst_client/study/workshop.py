@@ -59,7 +59,7 @@ class Workshop:
             stop: asked between steps.
         """
         self.folder, self.release, self.spots, self.design = folder, release, spots, design
-        self._adapter, self._progress, self._stop = adapter, progress, stop
+        self._adapter, self.progress, self._stop = adapter, progress, stop
 
     def adapted(self, division: Division) -> Adapted:
         """The adapter of a division, trained on its training spots alone."""
@@ -71,7 +71,7 @@ class Workshop:
                 self.spots,
                 settings,
                 overwrite=False,
-                progress=self._progress,
+                progress=self.progress,
                 stop=self._stop,
             )
         return Adapted(self.release, self.spots, adaptation)
@@ -123,7 +123,7 @@ class Workshop:
             count,
             sampling=self.design.sampling,
             seed=UNADAPTED_SEED,
-            progress=self._progress,
+            progress=self.progress,
             stop=self._stop,
         )
         return pairs.patches(range(count))
@@ -165,7 +165,7 @@ class Workshop:
             seed=0,
             provenance={"kind": f"patches for the study: {name}"},
             overwrite=False,
-            progress=self._progress,
+            progress=self.progress,
             stop=self._stop,
             noises=noises,
         )
@@ -179,8 +179,8 @@ class Workshop:
             pairs,
             self.design.predictor,
             cells=CellFolder(self.folder / "cells"),
-            progress=self._progress,
-            on_step=self._interrupt_when_asked,
+            progress=self.progress,
+            on_step=self.interrupt_when_asked,
             device=best_device(),
         )
 
@@ -197,7 +197,7 @@ class Workshop:
                 sampling=self.design.sampling,
                 seed=0,
                 overwrite=False,
-                progress=self._progress,
+                progress=self.progress,
                 stop=self._stop,
             )
 
@@ -216,6 +216,11 @@ class Workshop:
             settings,
         )
 
-    def _interrupt_when_asked(self) -> None:
+    def interrupt_when_asked(self) -> None:
+        """Stop when the user asks for it.
+
+        Raises:
+            Interrupted: they did.
+        """
         if self._stop():
             raise Interrupted("Stopped; everything that is finished is kept, the same command goes on.")
