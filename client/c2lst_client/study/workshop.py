@@ -164,7 +164,7 @@ class Workshop:
             sampling=self.design.sampling,
             seed=0,
             provenance={"kind": f"patches for the study: {name}"},
-            overwrite=False,
+            overwrite=True,
             progress=self.progress,
             stop=self._stop,
             noises=noises,
@@ -196,7 +196,7 @@ class Workshop:
                 mode=mode,
                 sampling=self.design.sampling,
                 seed=0,
-                overwrite=False,
+                overwrite=True,
                 progress=self.progress,
                 stop=self._stop,
             )
