@@ -104,8 +104,8 @@ def test_square_from_a_smaller_copy_is_close_to_that_of_the_whole(
         write_pyramid(folder / "smooth.tif", smooth)
     plain = Slide(folder / "smooth.png").read_square(x, y, side, out_px).astype(int)
     found = Slide(folder / "smooth.tif").read_square(x, y, side, out_px).astype(int)
-    assert np.abs(found - plain).mean() < 6  # up to half a pixel of the result apart
-    np.testing.assert_allclose(found.mean(axis=(0, 1)), plain.mean(axis=(0, 1)), atol=2.5)
+    assert np.abs(found - plain).mean() < 0.6
+    np.testing.assert_allclose(found.mean(axis=(0, 1)), plain.mean(axis=(0, 1)), atol=0.5)
 
 
 @pytest.mark.parametrize("factor", [2, 3, 4, 6, 7, 16])

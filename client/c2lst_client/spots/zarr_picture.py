@@ -9,17 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
 
 from c2lst_client.spots.zarr_store import opened, refuse_unsafe
 from c2lst_shared.errors import BadInput
-from c2lst_shared.images.pixels import MAX_PIXELS
+from c2lst_shared.images import regions
 
 if TYPE_CHECKING:
     import zarr
 
 AXES = ("c", "y", "x")
-BLOCK_PX = 1024  # side of the blocks that an overview is made of
 MAX_SIDE = 2_000_000  # pixels
 LEVEL_AGREEMENT = 0.02  # how unequal the two sides' factors may be
 
@@ -49,24 +47,18 @@ class ZarrPicture:
         """Width and height in pixels."""
         return self.levels[0].size
 
+    @property
+    def sizes(self) -> tuple[tuple[int, int], ...]:
+        """Width and height of each level, as `Regions` have them."""
+        return tuple(level.size for level in self.levels)
+
     def overview(self, longest: int) -> tuple[Pixels, float]:
         """Return the whole image, its longer side at most `longest` pixels, and how much it was reduced.
 
         Raises:
             BadInput: a part cannot be read.
         """
-        level = next((level for level in reversed(self.levels) if max(level.size) >= longest), self.levels[0])
-        (width, height), factor = level.size, max(-(-max(level.size) // longest), 1)
-        block = factor * max(BLOCK_PX // factor, 1)
-        whole = np.empty((-(-height // factor), -(-width // factor), 3), np.uint8)
-        with opened(self.path) as group:
-            for top in range(0, height, block):
-                for left in range(0, width, block):
-                    part = self._region(group, level, left, top, min(left + block, width), min(top + block, height))
-                    small = np.asarray(Image.fromarray(part).reduce(factor))
-                    row, column = top // factor, left // factor
-                    whole[row : row + small.shape[0], column : column + small.shape[1]] = small
-        return whole, level.factor * factor
+        return regions.overview(self, longest)
 
     def read_square(self, x: float, y: float, side: float, out_px: int) -> Pixels:
         """Return the square of `side` pixels centred on (`x`, `y`), as `out_px` x `out_px` x 3; edges repeat outside.
@@ -74,26 +66,18 @@ class ZarrPicture:
         Raises:
             BadInput: it cannot be read, or is too large for the levels that there are.
         """
-        level = next((level for level in reversed(self.levels) if level.factor * out_px <= side), self.levels[0])
-        x, y, side = x / level.factor, y / level.factor, side / level.factor
-        crop = out_px if abs(side - out_px) <= 0.02 * out_px else max(round(side), 1)  # as `Slide.read_square`
-        if crop * crop > MAX_PIXELS:
-            raise BadInput(f"A square of {crop} px of {self.path} is too large to read; write the image with smaller levels.")
-        left, top = round(x - crop / 2), round(y - crop / 2)
-        width, height = level.size
-        columns = np.clip(np.arange(left, left + crop), 0, width - 1)
-        rows = np.clip(np.arange(top, top + crop), 0, height - 1)
-        with opened(self.path) as group:
-            part = self._region(group, level, columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
-        square = part[np.ix_(rows - rows[0], columns - columns[0])]
-        if crop == out_px:
-            return square
-        return np.asarray(Image.fromarray(square).resize((out_px, out_px), Image.Resampling.LANCZOS))
+        return regions.read_square(self, x, y, side, out_px)
 
-    def _region(self, group: zarr.Group, level: Level, left: int, top: int, right: int, bottom: int) -> Pixels:
-        ranges = {"c": slice(0, 3), "y": slice(int(top), int(bottom)), "x": slice(int(left), int(right))}
-        stored: Any = group[level.name]
-        part = np.asarray(stored[tuple(ranges[axis] for axis in self.axes)])
+    def read(self, level: int, left: int, top: int, width: int, height: int) -> Pixels:
+        """Return a part of a level, height x width x 3.
+
+        Raises:
+            BadInput: it cannot be read.
+        """
+        ranges = {"c": slice(0, 3), "y": slice(int(top), int(top + height)), "x": slice(int(left), int(left + width))}
+        with opened(self.path) as group:
+            stored: Any = group[self.levels[level].name]
+            part = np.asarray(stored[tuple(ranges[axis] for axis in self.axes)])
         return np.ascontiguousarray(part.transpose([self.axes.index(axis) for axis in ("y", "x", "c")]))
 
 

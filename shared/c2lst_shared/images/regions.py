@@ -8,9 +8,12 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
-from c2lst_shared.images.pixels import Pixels, rows_at_once
+from c2lst_shared.errors import BadInput
+from c2lst_shared.images.pixels import MAX_PIXELS, Pixels, rows_at_once
 
 FINE = 4.0  # so many times finer than an overview a level must be, unless a whole number: blocks cut through pixels else
+OVERSAMPLING = 2.0  # a level's own smoothing then hardly shows in what is resized from it
+LANCZOS_REACH = 3  # source pixels on either side, times the shrinking
 NO_RESAMPLING = 0.02  # a side that differs by less is cropped: resizing by so little only blurs
 
 
@@ -30,20 +33,38 @@ class Regions(Protocol):
 
 
 def read_square(regions: Regions, x: float, y: float, side: float, out_px: int) -> Pixels:
-    """Return the square of `side` pixels of level 0 centred on (`x`, `y`), resized to `out_px`; edges repeat outside."""
-    level, factor = _level_for(regions, (1 + NO_RESAMPLING) * side / out_px)
-    x, y, side = x / factor, y / factor, side / factor
-    crop = out_px if abs(side - out_px) <= NO_RESAMPLING * out_px else max(round(side), 1)
-    left, top = round(x - crop / 2), round(y - crop / 2)
-    width, height = regions.sizes[level]
-    columns = np.clip(np.arange(left, left + crop), 0, width - 1)
-    rows = np.clip(np.arange(top, top + crop), 0, height - 1)
-    part = regions.read(level, columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)
-    square = part[np.ix_(rows - rows[0], columns - columns[0])]
-    if crop == out_px:
-        return square
+    """Return the square of `side` pixels of level 0 centred on (`x`, `y`), resized to `out_px`; edges repeat outside.
+
+    A square that is resized comes from a level at least `OVERSAMPLING` times finer than asked for, so that a picture gives
+    nearly the same whether it has smaller copies or not.
+
+    Raises:
+        BadInput: the square is too large for the levels that there are.
+    """
+    if abs(side - out_px) <= NO_RESAMPLING * out_px:
+        return _cropped(regions, 0, round(x - out_px / 2), round(y - out_px / 2), out_px)
+    level, factor = _level_for(regions, side / out_px / OVERSAMPLING)
+    left, top, side = (x - side / 2) / factor, (y - side / 2) / factor, side / factor
+    margin = int(np.ceil(LANCZOS_REACH * max(side / out_px, 1.0))) + 1  # what the filter sees beyond the square
+    first_column, first_row = int(np.floor(left)) - margin, int(np.floor(top)) - margin
+    read = int(np.ceil(side)) + 2 * margin + 1
+    if read * read > MAX_PIXELS:
+        raise BadInput(
+            f"A square of {side:.0f} px is too large to be read at once; save the image with smaller copies (a pyramid)."
+        )
+    square = _cropped(regions, level, first_column, first_row, read)
+    box = (left - first_column, top - first_row, left - first_column + side, top - first_row + side)
     # Lanczos with Pillow's support scaling is an antialiasing filter when shrinking.
-    return np.asarray(Image.fromarray(square).resize((out_px, out_px), Image.Resampling.LANCZOS))
+    return np.asarray(Image.fromarray(square).resize((out_px, out_px), Image.Resampling.LANCZOS, box=box))
+
+
+def _cropped(regions: Regions, level: int, left: int, top: int, side: int) -> Pixels:
+    """Return a square of a level as it is; edges repeat outside."""
+    width, height = regions.sizes[level]
+    columns = np.clip(np.arange(left, left + side), 0, width - 1)
+    rows = np.clip(np.arange(top, top + side), 0, height - 1)
+    part = regions.read(level, columns[0], rows[0], columns[-1] - columns[0] + 1, rows[-1] - rows[0] + 1)
+    return part[np.ix_(rows - rows[0], columns - columns[0])]
 
 
 def overview(regions: Regions, longest: int) -> tuple[Pixels, float]:
