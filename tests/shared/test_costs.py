@@ -92,18 +92,18 @@ class CountingTiles:
     """Tiles on disk that note which rows are read."""
 
     def __init__(self, tiles):
-        self.tiles, self.read = tiles, []
+        self.tiles, self.rows = tiles, []
 
-    def __getitem__(self, row):
-        self.read.append(int(row))
-        return self.tiles[row]
+    def read(self, rows):
+        self.rows.extend(rows.tolist())
+        return self.tiles[rows]
 
 
 def test_a_batch_reads_each_of_its_tiles_once_and_only_its_part():
     tiles = CountingTiles(np.zeros((1000, 4, 4, 3), np.uint8))
     batches = StoredBatches(tiles, np.arange(1000))
     batches(8, torch.Generator().manual_seed(0))
-    whole, tiles.read = tiles.read, []
+    whole, tiles.rows = tiles.rows, []
     assert len(whole) == 8
     batches(8, torch.Generator().manual_seed(0), slice(2, 4))
-    assert tiles.read == whole[2:4]
+    assert tiles.rows == whole[2:4]
