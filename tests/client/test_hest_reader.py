@@ -39,9 +39,11 @@ def test_sample_reads_like_the_legacy_array_and_gives_the_same_patches(tmp_path,
     legacy = read_spots(site.write_legacy(tmp_path / "legacy"))
     spots = read_spots(write_hest(site, tmp_path / "hest", wsi=wsi), um_per_px=SCALE)
     same(spots, legacy)
-    for patch_um in (PATCH_PX * SCALE, 40 * SCALE):
-        for ours, theirs in zip(spots.patches(patch_um, 40), legacy.patches(patch_um, 40), strict=True):
-            assert np.array_equal(ours, theirs)
+    for ours, theirs in zip(spots.patches(40 * SCALE, 40), legacy.patches(40 * SCALE, 40), strict=True):
+        assert np.array_equal(ours, theirs)
+    for ours, theirs in zip(spots.patches(PATCH_PX * SCALE, 40), legacy.patches(PATCH_PX * SCALE, 40), strict=True):
+        # a stored patch ends where the filter that shrinks it would see a little more of the slide
+        assert np.abs(ours.astype(int) - theirs).mean() < (1e-9 if wsi else 0.7)
 
 
 @pytest.mark.parametrize("name", ["", "st/S1.h5ad", "patches/S1.h5"])
