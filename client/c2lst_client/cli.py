@@ -377,6 +377,20 @@ def study(
 
 
 @app.command()
+def join(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Take part in rounds until stopped: link to the centre, answer by the site's policy, work that was approved."""
+    from c2lst_client.federation.join import join as take_part
+    from c2lst_shared.flower.supervisor import Event
+    from c2lst_shared.stopping import stop_on_signal
+
+    def report(event: Event) -> None:
+        typer.echo(event.model_dump_json(exclude_none=True) if as_json else f"{event.time:%H:%M:%S}  {event.sentence()}")
+
+    with stop_on_signal() as stop:
+        take_part(_settings(home), report, stop)
+
+
+@app.command()
 def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Show the enrolment, the releases that are here, and how far each site is."""
     from c2lst_client.status import read_status

@@ -70,6 +70,11 @@ class Home:
         """What left this site and what came in."""
         return self.path / "audit.log"
 
+    @property
+    def federation(self) -> Path:
+        """Keys, logs and folders of the processes of `c2lst-client join`."""
+        return self.path / "federation"
+
     def site(self, name: str) -> Path:
         """The folder of one slide that is worked on."""
         return self.path / "sites" / name
