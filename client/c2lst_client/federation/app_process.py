@@ -94,7 +94,8 @@ def main() -> None:
         signal.signal(number, ask)
     tasks = Tasks(arguments.runtime, arguments.secret.read_bytes(), "flwr-clientapp")
     handle = partial(handler, Home(arguments.home))
-    serve(tasks, arguments.bundle_sha256, handle, _named(arguments.check), lambda: stopping)
+    with tasks:
+        serve(tasks, arguments.bundle_sha256, handle, _named(arguments.check), lambda: stopping)
 
 
 def _arguments() -> argparse.Namespace:

@@ -95,7 +95,7 @@ def main() -> None:
         command = child.command("c2lst_server.federation.run_process", *options)
         return subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
 
-    with stop_on_signal() as stop:
+    with tasks, stop_on_signal() as stop:
         serve_runs(tasks, start, stop)
 
 

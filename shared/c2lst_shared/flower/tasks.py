@@ -45,6 +45,12 @@ class Tasks:
         signing = SuperExecAuthHttpInterceptor(master_secret=secret, protected_methods={_ACQUIRE})
         self._client = self._connect(signing)
 
+    def __enter__(self) -> Tasks:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
     def next(self) -> tuple[Task, str] | None:
         """Return the oldest task that waits, with its token; it has half a minute to be begun.
 
