@@ -19,7 +19,7 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 15.0  # seconds
 STEADY = 60.0  # seconds after which a child counts as well again
 GRACE = 10.0  # seconds to end by itself
 LOOK = 0.2  # seconds between two looks
