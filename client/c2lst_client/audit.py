@@ -33,7 +33,7 @@ class Entry(BaseModel):
     bytes_out: int  # of the body
     bytes_in: int  # of the body, as far as it was read
     status: int | None = None  # None = no answer came
-    message: str | None = None  # the kind of message that was sent, a class of `wire.py`
+    message: str | None = None  # the kind of message that was sent, a class of `wire`
     content: dict[str, Any] | None = None  # what it said
     previous: str = START  # SHA-256 of the line before this one
 
