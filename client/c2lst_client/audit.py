@@ -1,7 +1,7 @@
-"""The audit log: one JSON line per request that left the site and per export, each carrying the digest of the line before it.
+"""The audit log: one JSON line per request that left the site, per answer in a round and per export.
 
-A line that is changed, removed or put in later breaks the chain. Lines cut off at the end do not: whoever wants to notice
-that keeps the newest digest elsewhere from time to time (`AuditLog.head`).
+Each line carries the digest of the line before it. A line that is changed, removed or put in later breaks the chain. Lines cut
+off at the end do not: whoever wants to notice that keeps the newest digest elsewhere from time to time (`AuditLog.head`).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     time: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))  # when the exchange ended
-    kind: Literal["request", "export"] = "request"  # an export is a copy to a folder of the user's, not a request
+    kind: Literal["request", "export", "round"] = "request"  # a copy to a folder of the user's; an answer in a round
     method: str
     path: str
     bytes_out: int  # of the body
