@@ -92,6 +92,21 @@ def verify_chain(path: Path) -> int:
     return number
 
 
+def read_entries(path: Path) -> list[Entry]:
+    """Return the lines of the audit log at `path`, whether the chain holds or not.
+
+    Raises:
+        BadArtefact: one cannot be read.
+    """
+    entries = []
+    for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else [], start=1):
+        try:
+            entries.append(Entry.model_validate_json(line))
+        except ValidationError:
+            raise BadArtefact(f"Line {number} of the audit log {path} cannot be read; keep a copy and find out why.") from None
+    return entries
+
+
 def _previous(line: bytes) -> str | None:
     try:
         return Entry.model_validate_json(line).previous

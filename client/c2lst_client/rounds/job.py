@@ -31,7 +31,8 @@ from c2lst_shared.wire import RoundOffer, RoundResult, Stage
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 30.0
+RETRY_SECONDS = 30.0  # until the network or the disk is tried again
+BUSY_SECONDS = 5.0  # until a folder that another process holds is
 STAGES: tuple[Stage, ...] = ("pull", "prepare", "adapt", "backbone", "evaluate", "synthesise", "cotrain")
 _WORDS: dict[str, Stage] = {"pulling": "pull", "Stain-normalising": "prepare"}  # first words of steps that adaptation needs
 _PER_STAGE = 100_000_000  # more than any stage has steps
@@ -130,7 +131,7 @@ def run_job(
             code, detail = error_code(error), f"{type(error).__name__}: {error}"
             log.warning("Round %s stopped.", job.round_id, exc_info=True)
             if code in PASSING:
-                queue.put_back(job.round_id, owner, code, detail, RETRY_SECONDS)
+                queue.put_back(job.round_id, owner, code, detail, BUSY_SECONDS if code == "busy" else RETRY_SECONDS)
             else:
                 queue.fail(job.round_id, owner, code, detail)
         else:

@@ -129,7 +129,7 @@ class JobQueue:
         found = [job for job in self.all() if job.round_id.startswith(round_id)] if round_id else []
         if len(found) != 1:
             known = ", ".join(job.round_id for job in found or self.all()) or "none yet"
-            raise BadInput(f"{round_id!r} names {len(found) or 'no'} round{'s' * (len(found) != 1)}; the rounds are: {known}.")
+            raise BadInput(f"{round_id!r} names {len(found) or 'no'} round{'s' * (len(found) > 1)}; the rounds are: {known}.")
         return found[0]
 
     def all(self) -> list[Job]:

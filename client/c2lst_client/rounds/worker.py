@@ -7,6 +7,7 @@ imported here: between rounds the worker costs next to nothing.
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
 import secrets
@@ -15,12 +16,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
 
 from c2lst_client.rounds.job_queue import LEASE_SECONDS, Job, JobQueue
 from c2lst_client.rounds.policy import load_policy
 from c2lst_client.rounds.watch import allowed_now
 from c2lst_client.settings import Settings
 from c2lst_shared.errors import C2lstError
+from c2lst_shared.stopping import stop_on_signal
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +89,12 @@ def _run(
     # A session of its own: Ctrl-C reaches this process alone, which passes it on once.
     with subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True) as process:
         asked: float | None = None
+        beaten = time.monotonic()
         while process.poll() is None:
+            if time.monotonic() - beaten > lease / 3:  # also while the process still imports, and whatever it hangs in
+                beaten = time.monotonic()
+                with suppress(sqlite3.OperationalError):
+                    queue.beat(job.round_id, owner, 0, lease)
             if stop() and asked is None:
                 process.terminate()
                 asked = time.monotonic()
@@ -107,3 +116,17 @@ def _wait(seconds: float, stop: Callable[[], bool]) -> None:
     end = time.monotonic() + seconds
     while time.monotonic() < end and not stop():
         time.sleep(min(0.1, seconds))
+
+
+def main() -> None:
+    """Work until told to stop; the state folder is given by --home."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--home", type=Path)
+    home = parser.parse_args().home
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    with stop_on_signal() as stop:
+        supervise(Settings() if home is None else Settings(home=home), stop)
+
+
+if __name__ == "__main__":
+    main()

@@ -6,7 +6,7 @@ their queue and say how things stand, so that an exchange is a matter of seconds
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -14,13 +14,16 @@ from typing import Protocol
 from c2lst_shared.wire import RequestKind
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(Protocol):
     """A site as the transport sees it."""
 
-    node_id: int
-    online: bool  # whether it can be sent to now, in the transport's own view of the link
-    last_seen: datetime | None = None  # when the link was last alive, with a time zone; None = never, or not known
+    @property
+    def online(self) -> bool:
+        """Whether it can be sent to now, in the transport's own view of the link."""
+
+    @property
+    def last_seen(self) -> datetime | None:
+        """When the link was last alive, with a time zone; None = never, or not known."""
 
 
 @dataclass(frozen=True)
@@ -35,14 +38,14 @@ class Message:
 class Transport(Protocol):
     """Implemented over Flower's grid; in memory for tests. Used by one thread.
 
-    Either method may raise `TransferFailed` when the transport itself is away (not one of the sites): the driver notes it
-    and asks again later.
+    Either method may raise `TransferFailed` when the transport itself is away (not one of the sites): the driver asks again
+    later.
     """
 
     def nodes(self) -> Mapping[str, Node]:
         """Return the sites that the transport knows, by the names that they are enrolled under."""
 
-    def exchange(self, messages: list[Message], *, timeout: float) -> Mapping[str, bytes]:
+    def exchange(self, messages: Sequence[Message], *, timeout: float) -> Mapping[str, bytes]:
         """Send all messages, wait for the answers together, and return those that came, by site.
 
         A site that does not answer within `timeout` seconds, whose answer is an error of the transport, or that went away

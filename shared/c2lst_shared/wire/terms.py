@@ -165,3 +165,7 @@ class RoundRequest(Closed):
 
     format: Literal[1] = 1
     round_id: RoundId
+
+    def body(self) -> bytes:
+        """Return the bytes that are sent."""
+        return self.model_dump_json().encode()
