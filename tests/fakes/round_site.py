@@ -47,6 +47,16 @@ class RoundSite:
         add_site(self.home, "demo", organ="mob", spots=(raw or SmallSite()).write_legacy(folder / "raw"))
         change_policy(self.home, {"mode": mode})
 
+    @classmethod
+    def with_h5ad(cls, folder: Path, raw: SmallSite) -> RoundSite:
+        """A site whose spots are an `.h5ad` with an image beside it, which is named after `raw.name`."""
+        site = cls.__new__(cls)
+        site.home = Home(folder / "home")
+        path = raw.write_h5ad(folder / "raw")
+        add_site(site.home, "demo", organ="mob", spots=path, image=path.with_suffix(".png"), um_per_px=2.78)
+        change_policy(site.home, {"mode": "auto"})
+        return site
+
     @property
     def queue(self) -> JobQueue:
         return JobQueue(self.home.round_queue)

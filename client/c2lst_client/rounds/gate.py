@@ -21,8 +21,8 @@ def let_out(answer: RoundAnswer, audit: AuditLog, *, asked: RequestKind | None, 
         BadArtefact: it is no such answer, or the log cannot be written on.
         OSError: the disk takes no more.
     """
-    body = answer.body()
     try:
+        body = answer.body()
         # Read back as the centre will: a model that was built around its checks does not pass.
         read = parse_answer(body)
     except ValueError:

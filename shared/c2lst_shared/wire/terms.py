@@ -135,8 +135,12 @@ class Outbound(Closed):
     """Something that leaves the site."""
 
     def body(self) -> bytes:
-        """Return the bytes that are sent, secrets included."""
-        return self.model_dump_json(context=REVEAL).encode()
+        """Return the bytes that are sent, secrets included.
+
+        Raises:
+            ValueError: a field holds what its type does not allow, because the message was built around its checks.
+        """
+        return self.model_dump_json(context=REVEAL, warnings="error").encode()
 
     def for_audit(self) -> dict[str, Any]:
         """Return the same content for the audit log, with stars for secrets."""
