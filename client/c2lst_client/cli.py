@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from c2lst_client.rounds import commands as rounds
 from c2lst_shared.console import confirm, run
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ app = typer.Typer(
 )
 site_app = typer.Typer(no_args_is_help=True, help="The slides that this institution works on.")
 app.add_typer(site_app, name="site")
+app.add_typer(rounds.rounds_app, name="rounds")
+app.add_typer(rounds.policy_app, name="policy")
+app.add_typer(rounds.audit_app, name="audit")
+app.command()(rounds.worker)
 
 HomeOption = Annotated[Path | None, typer.Option("--home", help="State folder (C2LST_HOME); ~/.local/share/c2lst by default.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

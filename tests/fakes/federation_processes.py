@@ -1,7 +1,7 @@
 """Supervisors of the centre and of a site as their own processes, with the parts of `federation_parts`.
 
 `python -m fakes.federation_processes centre PORT`, `... bare PORT` (SuperLink alone, whose runs nobody takes) and
-`... site [PINNED]`; homes come from the environment.
+`... site`; homes come from the environment.
 """
 
 from __future__ import annotations
@@ -35,12 +35,10 @@ def main() -> None:
             from c2lst_client.federation.join import join
             from c2lst_client.settings import Settings as SiteSettings
 
-            pinned = sys.argv[2] if len(sys.argv) > 2 else None
             join(
                 SiteSettings(),
                 _report,
                 stop,
-                pinned=pinned,
                 parts=SiteParts(handler=f"{PARTS}:handle", check=f"{PARTS}:check", worker=()),
             )
 

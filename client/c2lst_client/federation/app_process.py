@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from c2lst_client.federation.boundary import OTHER_BUNDLE, Check, Handler, Silent, answer, refusal
 from c2lst_client.home import Home
+from c2lst_client.rounds.policy import load_policy
+from c2lst_shared.flower.bundle import bundle_sha256
 from c2lst_shared.flower.guard import allow_only
 from c2lst_shared.flower.tasks import Tasks
 
@@ -35,8 +37,16 @@ AWAY_SECONDS = 1.0  # between two tries while the SuperNode is not there
 COMPLETED, FAILED = "completed", "failed"
 
 
-def serve(tasks: Tasks, bundle_sha256: str, handle: Handler, check: Check, stop: Callable[[], bool]) -> None:
-    """Answer tasks until `stop()` is true."""
+def serve(tasks: Tasks, pinned: Callable[[], str], handle: Handler, check: Check, stop: Callable[[], bool]) -> None:
+    """Answer tasks until `stop()` is true.
+
+    Args:
+        tasks: of the SuperNode.
+        pinned: gives the SHA-256 of the one bundle whose runs are answered.
+        handle: answers.
+        check: raises ValueError for what is no answer.
+        stop: says when to end.
+    """
     import httpx
 
     while not stop():
@@ -47,7 +57,7 @@ def serve(tasks: Tasks, bundle_sha256: str, handle: Handler, check: Check, stop:
                 continue
             task, token = found
             with tasks.open(token) as client:
-                _do(client, task.fab_hash, bundle_sha256, handle, check)
+                _do(client, task.fab_hash, pinned(), handle, check)
         except httpx.HTTPError as error:
             log.warning("The SuperNode does not answer (%s)", type(error).__name__)
             time.sleep(AWAY_SECONDS)
@@ -77,6 +87,15 @@ def _do(client: RuntimeHttpClient, claimed: str, pinned: str, handle: Handler, c
     client.PushTaskOutput(PushTaskOutputRequest(sub_status=FAILED if reply.has_error() else COMPLETED, details=""))
 
 
+def pinned_bundle(home: Home) -> str:
+    """Return the digest that the site's policy pins; without one it is that of the bundle which this package would make.
+
+    Raises:
+        BadArtefact: the policy is damaged.
+    """
+    return load_policy(home).fab_sha256 or bundle_sha256()
+
+
 def main() -> None:
     """Serve the SuperNode that the arguments name."""
     arguments = _arguments()
@@ -93,9 +112,9 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, ask)
     tasks = Tasks(arguments.runtime, arguments.secret.read_bytes(), "flwr-clientapp")
-    handle = partial(handler, Home(arguments.home))
+    home = Home(arguments.home)
     with tasks:
-        serve(tasks, arguments.bundle_sha256, handle, _named(arguments.check), lambda: stopping)
+        serve(tasks, partial(pinned_bundle, home), partial(handler, home), _named(arguments.check), lambda: stopping)
 
 
 def _arguments() -> argparse.Namespace:
@@ -103,7 +122,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--runtime", required=True, help="host:port of the SuperNode's runtime API")
     parser.add_argument("--secret", type=Path, required=True)
-    parser.add_argument("--bundle-sha256", required=True)
     parser.add_argument("--handler", required=True, help="module:function of (home, request) -> answer")
     parser.add_argument("--check", required=True, help="module:function that refuses what is no answer")
     return parser.parse_args()

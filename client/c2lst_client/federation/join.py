@@ -22,7 +22,6 @@ from c2lst_client.trust.pinned import Enrolment, load_enrolment
 from c2lst_shared import atomic
 from c2lst_shared.errors import BadInput
 from c2lst_shared.flower import child
-from c2lst_shared.flower.bundle import bundle_sha256
 from c2lst_shared.flower.environment import flower_environment
 from c2lst_shared.flower.supervisor import Event, Service, Supervisor
 from c2lst_shared.flower.tasks import take_secret
@@ -46,7 +45,6 @@ def join(
     report: Callable[[Event], None],
     stop: Callable[[], bool],
     *,
-    pinned: str | None = None,
     parts: Parts | None = None,
 ) -> None:
     """Run the site's processes until `stop()` is true, then end them.
@@ -55,7 +53,6 @@ def join(
         settings: of the installation.
         report: hears of every start and end.
         stop: says when to end.
-        pinned: SHA-256 of the bundle that runs must carry; by default that of the installed package.
         parts: what answers and works.
 
     Raises:
@@ -65,13 +62,13 @@ def join(
     home = settings.folders
     enrolment = load_enrolment(home)
     with locked(home.federation / ".lock", f"Another `c2lst-client join` runs in {home.path}; stop it first.", wait=0):
-        services = site_services(settings, enrolment, pinned or bundle_sha256(), parts or Parts())
+        services = site_services(settings, enrolment, parts or Parts())
         supervisor = Supervisor(services, report)
         key = _KeyFile(home)
         supervisor.run(stop, meanwhile=lambda: supervisor.restart(NODE) if key.changed() else None)
 
 
-def site_services(settings: Settings, enrolment: Enrolment, pinned: str, parts: Parts) -> list[Service]:
+def site_services(settings: Settings, enrolment: Enrolment, parts: Parts) -> list[Service]:
     """Return the processes of a site, with the files that they need in place.
 
     Raises:
@@ -92,7 +89,7 @@ def site_services(settings: Settings, enrolment: Enrolment, pinned: str, parts: 
             child.command(
                 "c2lst_client.federation.app_process",
                 *("--home", str(home.path), "--runtime", runtime, "--secret", str(secret)),
-                *("--bundle-sha256", pinned, "--handler", parts.handler, "--check", parts.check),
+                *("--handler", parts.handler, "--check", parts.check),
             ),
         ),
     ]

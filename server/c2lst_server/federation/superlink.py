@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 SUPERLINK, RUNS = "superlink", "runs"
 STEP_SECONDS = 3.0  # between two comparisons with SuperLink
+AGAIN_SECONDS = 15.0  # between two runs of a round, whose driver may end at once while another one's lease runs
 
 
 @dataclass(frozen=True)
@@ -141,6 +142,10 @@ class _Step:
     def __init__(self, engine: Engine, link: Link, open_rounds: Callable[[Session], Sequence[str]]) -> None:
         self._sessions, self._link, self._open_rounds = sessionmaker(engine), link, open_rounds
         self._due, self._orphans = 0.0, True
+        self._begun: dict[str, float] = {}  # when each round was last given a run
+
+    def _may_begin(self, round_id: str) -> bool:
+        return time.monotonic() - self._begun.get(round_id, -AGAIN_SECONDS) >= AGAIN_SECONDS
 
     def hear(self, event: Event) -> None:
         """Note that runs which are open now have lost their processes."""
@@ -157,7 +162,8 @@ class _Step:
                 if self._orphans:
                     end_runs(control)
                     self._orphans = False
-                begun = give_runs(rounds, control)
+                begun = give_runs([round_id for round_id in rounds if self._may_begin(round_id)], control)
+                self._begun |= dict.fromkeys(begun, time.monotonic())
         except TransferFailed:
             pass  # it is starting, or being started again, which the supervisor has said
         except SQLAlchemyError:
