@@ -5,23 +5,16 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from c2lst_client.home import Home
-from c2lst_server.federation.transport import FlowerTransport
+from c2lst_server.rounds.transport import Message, Transport
 from c2lst_server.settings import Settings
 from c2lst_shared.errors import TransferFailed
 
 ROUND = "0123456789abcdef"
 SECRET = "MRN-4711-top-secret"
-
-
-@dataclass(frozen=True)
-class Asked:
-    site: str
-    body: bytes
 
 
 def handle(home: Home, request: bytes) -> bytes:
@@ -50,7 +43,7 @@ def open_rounds(_session: object) -> list[str]:
     return [] if plan is None or plan.with_suffix(".done").exists() else [ROUND]
 
 
-def drive(settings: Settings, round_id: str, transport: FlowerTransport, stop: Callable[[], bool]) -> None:
+def drive(settings: Settings, round_id: str, transport: Transport, stop: Callable[[], bool]) -> None:
     """Ask what the plan says, each until it is answered or may be given up; go on after a restart where it was."""
     plan = _plan_at(settings.folders.path)
     assert round_id == ROUND
@@ -62,7 +55,7 @@ def drive(settings: Settings, round_id: str, transport: FlowerTransport, stop: C
         while not stop() and key not in _known(answers) and tries < step.get("tries", 1000):
             tries += 1
             try:
-                found = transport.exchange([Asked(step["site"], step["request"].encode())], timeout=told["timeout"])
+                found = transport.exchange([Message(step["site"], "status", step["request"].encode())], timeout=told["timeout"])
             except TransferFailed:
                 time.sleep(1)
                 continue

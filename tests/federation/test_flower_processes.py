@@ -15,7 +15,7 @@ import httpx
 import psutil
 import pytest
 from fakes.federation import Federation, needs_nginx, wait_for
-from fakes.federation_parts import SECRET, Asked
+from fakes.federation_parts import SECRET
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
@@ -24,6 +24,7 @@ from c2lst_server.federation.keys_in_step import active_keys
 from c2lst_server.federation.link import Link
 from c2lst_server.federation.nginx import FLEET
 from c2lst_server.federation.transport import FlowerTransport
+from c2lst_server.rounds.transport import Message
 from c2lst_shared.errors import TransferFailed
 from c2lst_shared.flower.bundle import ROUND, bundle
 from c2lst_shared.flower.tasks import Tasks
@@ -269,7 +270,7 @@ def _exchange(federation: Federation, control: Control, body: bytes) -> dict[str
         engine = create_engine(f"sqlite:///{federation.centre / 'c2lst.sqlite3'}")
         with Session(engine) as session:
             keys = active_keys(session)
-        found = FlowerTransport(grid, control, lambda: keys).exchange([Asked("a", body)], timeout=20)
+        found = FlowerTransport(grid, control, lambda: keys).exchange([Message("a", "status", body)], timeout=20)
         client.PushTaskOutput(PushTaskOutputRequest(sub_status="completed", details=""))
     grid.close()
     engine.dispose()

@@ -10,6 +10,8 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from c2lst_shared.wire import MAX_ANSWER_BYTES, MAX_REQUEST_BYTES
+
 if TYPE_CHECKING:
     from flwr.app import Context, Message
     from flwr.clientapp import ClientApp
@@ -18,7 +20,6 @@ log = logging.getLogger(__name__)
 
 RECORD, FIELD = "c2lst", "body"  # where a message's bytes are
 QUERY = "query"  # Flower's word for a message that asks and trains nothing
-MAX_REQUEST_BYTES = MAX_ANSWER_BYTES = 16_384
 
 # Flower's numbers for what went wrong (flwr.common.constant.ErrorCode); no text goes with them.
 FAILED, NOT_UNDERSTOOD, OTHER_BUNDLE = 2, 6, 7

@@ -14,6 +14,7 @@ from c2lst_server.federation.control import open_control
 from c2lst_server.federation.keys_in_step import active_keys
 from c2lst_server.federation.link import Link
 from c2lst_server.federation.transport import FlowerTransport
+from c2lst_server.rounds.transport import Transport
 from c2lst_server.settings import Settings
 from c2lst_shared.flower.bundle import ROUND
 
@@ -29,7 +30,7 @@ COMPLETED, FAILED = "completed", "failed"
 class Driver(Protocol):
     """What drives a round from where it stands to its end, or until it is told to stop."""
 
-    def __call__(self, settings: Settings, round_id: str, transport: FlowerTransport, stop: Callable[[], bool]) -> None:
+    def __call__(self, settings: Settings, round_id: str, transport: Transport, stop: Callable[[], bool]) -> None:
         """Drive it; a round that is over is left at once."""
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from c2lst_server.federation.control import Control, LinkedNode
+from c2lst_server.rounds.transport import Message
 from c2lst_shared.errors import TransferFailed
+from c2lst_shared.wire import MAX_ANSWER_BYTES
 
 if TYPE_CHECKING:
     from flwr.app import Message as FlowerMessage
@@ -20,19 +22,6 @@ RECORD, FIELD = "c2lst", "body"  # where a message's bytes are; the same at the 
 QUERY = "query"
 POLL_SECONDS = 0.5
 LATE_SECONDS = 5.0  # for which SuperLink keeps a message longer than its answer is waited for
-MAX_BYTES = 16_384
-
-
-class Addressed(Protocol):
-    """Bytes for a site."""
-
-    @property
-    def site(self) -> str:
-        """The name that it is enrolled under."""
-
-    @property
-    def body(self) -> bytes:
-        """What it is sent."""
 
 
 class FlowerTransport:
@@ -58,7 +47,7 @@ class FlowerTransport:
         keys = self._keys()
         return {keys[node.public_key_pem]: node for node in self._control.nodes() if node.public_key_pem in keys}
 
-    def exchange(self, messages: Sequence[Addressed], *, timeout: float) -> dict[str, bytes]:
+    def exchange(self, messages: Sequence[Message], *, timeout: float) -> dict[str, bytes]:
         """Send each message to its site, at most one a site, and return the answers that came within `timeout` seconds.
 
         A site that is not there, says nothing, or answers with an error is left out. Whoever's answer is lost may have done
@@ -89,9 +78,10 @@ class FlowerTransport:
         return answers
 
     def _message(self, body: bytes, node_id: int, ttl: float) -> FlowerMessage:
-        from flwr.app import ConfigRecord, Message, RecordDict
+        from flwr.app import ConfigRecord, RecordDict
+        from flwr.app import Message as NewMessage
 
-        return Message(RecordDict({RECORD: ConfigRecord({FIELD: body})}), node_id, QUERY, ttl=ttl)
+        return NewMessage(RecordDict({RECORD: ConfigRecord({FIELD: body})}), node_id, QUERY, ttl=ttl)
 
 
 def _body(reply: FlowerMessage) -> bytes | None:
@@ -103,7 +93,7 @@ def _body(reply: FlowerMessage) -> bytes | None:
         body = reply.content.config_records[RECORD][FIELD]
     except KeyError:
         return None
-    return body if type(body) is bytes and len(body) <= MAX_BYTES else None
+    return body if type(body) is bytes and len(body) <= MAX_ANSWER_BYTES else None
 
 
 class _translated:  # noqa: N801 - used like a function
