@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -18,11 +19,11 @@ from typing import Any
 import psutil
 import pytest
 
+from fakes.central import PASSPHRASE
 from fakes.federation_parts import is_done, read_answers, write_plan
 from fakes.tls import new_authority, server_files
 
 ROOT = Path(__file__).parents[2]
-PASSPHRASE = "correct horse battery staple"
 
 
 def needs_nginx() -> str:
@@ -46,6 +47,26 @@ def wait_for(what: Callable[[], Any], seconds: float, why: str) -> Any:
             return found
         time.sleep(0.1)
     raise AssertionError(f"{why}: not within {seconds:.0f} s")
+
+
+def listening(process: psutil.Process) -> list[int]:
+    """The ports that a process listens at."""
+    found = process.net_connections("inet")
+    return [connection.laddr.port for connection in found if connection.status == psutil.CONN_LISTEN]
+
+
+def watched(trace: Path) -> list[str]:
+    """What to put before a command so that its connections, and those of all that it starts, are written to `trace`."""
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed; `apt-get install strace`")
+    calls = "trace=connect,sendto,sendmsg,sendmmsg"
+    return ["strace", "-f", "-qq", "--seccomp-bpf", "-e", calls, "-o", str(trace)]
+
+
+def places_in(trace: Path) -> set[tuple[str, int]]:
+    """The addresses and ports that were connected or sent to."""
+    place = r'sin6?_port=htons\((\d+)\).*?(?:inet_addr\("|inet_pton\(AF_INET6, ")([0-9a-f.:]+)"'
+    return {(address, int(port)) for port, address in re.findall(place, trace.read_text())}
 
 
 @dataclass
@@ -117,6 +138,12 @@ class Federation:
         command = [*before, sys.executable, "-m", "fakes.federation_processes", "site", *arguments]
         self._start(name, command, self._site_environment(name))
 
+    def start_command(self, name: str, program: str, *arguments: str, before: Sequence[str] = ()) -> None:
+        """Start `c2lst-server` or `c2lst-client` under a name; a site's is its own."""
+        environment = self._centre_environment() if program == "c2lst_server" else self._site_environment(name)
+        code = f"from {program}.cli import main; main()"
+        self._start(name, [*before, sys.executable, "-c", code, *arguments], environment)
+
     def child(self, supervisor: str, name: str) -> int:
         """The process that a supervisor said last to have started under this name."""
         lines = [json.loads(line) for line in self.log(supervisor).read_text().splitlines() if line.startswith("{")]
@@ -132,7 +159,9 @@ class Federation:
 
     def stop(self, name: str) -> int:
         process = self.processes.pop(name)
-        process.send_signal(signal.SIGQUIT if name == "nginx" else signal.SIGTERM)
+        traced = process.args[0] == "strace"  # type: ignore[index]  # which itself lets no signal through
+        target = psutil.Process(process.pid).children()[0] if traced else process
+        target.send_signal(signal.SIGQUIT if name == "nginx" else signal.SIGTERM)
         try:
             return process.wait(40)
         except subprocess.TimeoutExpired:

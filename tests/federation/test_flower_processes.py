@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import re
-import shutil
 import ssl
 import zipfile
 from collections.abc import Iterator
@@ -14,7 +12,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from fakes.federation import Federation, needs_nginx, wait_for
+from fakes.federation import Federation, listening, needs_nginx, places_in, wait_for, watched
 from fakes.federation_parts import SECRET
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
@@ -115,7 +113,7 @@ def test_this_machine_needs_the_secrets_too(federation: Federation) -> None:
         assert local.post(f"{here}/v1/control/list-nodes", content=b"", headers=wrong).status_code == 401
         assert local.post(f"{here}/v1/runtime/acquire-task", content=b"", headers=protobuf).status_code == 401
         assert local.post(f"{here}/v1/runtime/get-nodes", content=b"", headers=protobuf).status_code == 401
-    for port in _ports(federation.child("a", "node")):
+    for port in listening(psutil.Process(federation.child("a", "node"))):
         found = httpx.post(f"http://127.0.0.1:{port}/v1/runtime/acquire-task", content=b"", headers=protobuf)
         assert found.status_code == 401
 
@@ -133,6 +131,8 @@ def test_secrets_are_for_the_owner_only(federation: Federation) -> None:
 
     assert {path.name for path in found} == set(held)
     assert {path.stat().st_mode & 0o077 for path in found} == {0}
+    folders = [_link(federation).database.parent, federation.site("a") / "federation"]
+    assert {path.stat().st_mode & 0o077 for path in folders} == {0}
 
 
 def test_second_supervisor_in_a_home_is_told_that_there_is_one(federation: Federation) -> None:
@@ -190,11 +190,6 @@ def _online(federation: Federation) -> int:
             return sum(node.online for node in control.nodes())
     except TransferFailed:
         return 0
-
-
-def _ports(pid: int) -> list[int]:
-    found = psutil.Process(pid).net_connections("inet")
-    return [connection.laddr.port for connection in found if connection.status == psutil.CONN_LISTEN]
 
 
 # ---- a centre that turned against its sites
@@ -281,24 +276,14 @@ def _exchange(federation: Federation, control: Control, body: bytes) -> dict[str
 
 
 def test_no_process_of_a_site_connects_to_anything_but_the_server(hostile: Federation) -> None:
-    strace = shutil.which("strace")
-    if strace is None:
-        pytest.skip("strace is not installed")
     hostile.stop("a")
     trace = hostile.folder / "connections.txt"
-    calls = "trace=connect,sendto,sendmsg,sendmmsg"
-    hostile.start_site("a", before=[strace, "-f", "-qq", "-e", calls, "-o", str(trace)])
+    hostile.start_site("a", before=watched(trace))
     wait_for(lambda: _online(hostile) == 1, 60, "the site is linked")
     with open_control(_link(hostile)) as control:
         control.start_run(bundle(), {ROUND: "x"})
         assert _exchange(hostile, control, b"while watched") == {"a": b"answer to while watched"}
-    runtime = {port for child in hostile.children("a") for port in _ports(child.pid)}
-    psutil.Process(hostile.processes["a"].pid).children()[0].terminate()  # strace itself lets no signal through
-    hostile.processes.pop("a").wait(40)
+    runtime = {port for child in hostile.children("a") for port in listening(child)}
+    hostile.stop("a")
 
-    place = r'sin6?_port=htons\((\d+)\).*?(?:inet_addr\("|inet_pton\(AF_INET6, ")([0-9a-f.:]+)"'
-    places = set(re.findall(place, trace.read_text()))
-    assert (str(hostile.public_port), "127.0.0.1") in places, "the trace sees connections"
-    others = {place for place in places if int(place[0]) not in {hostile.public_port, *runtime, 0}}
-    assert not others
-    assert {address for _, address in places} == {"127.0.0.1"}
+    assert places_in(trace) == {("127.0.0.1", port) for port in (hostile.public_port, *runtime)}

@@ -61,6 +61,7 @@ def join(
     """
     home = settings.folders
     enrolment = load_enrolment(home)
+    home.federation.mkdir(parents=True, exist_ok=True, mode=0o700)
     with locked(home.federation / ".lock", f"Another `c2lst-client join` runs in {home.path}; stop it first.", wait=0):
         services = site_services(settings, enrolment, parts or Parts())
         supervisor = Supervisor(services, report)

@@ -49,8 +49,8 @@ class Link:
 
     @property
     def database(self) -> Path:
-        """Flower's own SQLite database: nodes, runs and messages survive a restart."""
-        return self.folder / "state.sqlite3"
+        """Flower's own SQLite database: nodes, runs and messages survive a restart. Its folder is the owner's only."""
+        return self.folder / "state" / "state.sqlite3"
 
     @property
     def tasks_secret(self) -> Path:

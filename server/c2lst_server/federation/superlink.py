@@ -86,6 +86,7 @@ def centre_services(settings: Settings, link: Link, parts: Parts) -> list[Servic
     link.renew_certificate()
     link.control_token()
     take_secret(link.tasks_secret)
+    link.database.parent.mkdir(exist_ok=True, mode=0o700)  # Flower makes files that everybody can read
     home = str(settings.folders.path)
     runs = ("--home", home, "--folder", str(link.folder), "--port", str(link.port), "--driver", parts.driver)
     commands = {
