@@ -134,9 +134,9 @@ class Federation:
         self._start("centre", [sys.executable, "-m", "fakes.federation_processes", mode, str(self.link_port)])
         self._wait_for_port(self.link_port)
 
-    def start_site(self, name: str, *arguments: str, before: Sequence[str] = ()) -> None:
-        command = [*before, sys.executable, "-m", "fakes.federation_processes", "site", *arguments]
-        self._start(name, command, self._site_environment(name))
+    def start_site(self, name: str, *, before: Sequence[str] = (), **environment: str) -> None:
+        command = [*before, sys.executable, "-m", "fakes.federation_processes", "site"]
+        self._start(name, command, self._site_environment(name) | environment)
 
     def start_command(self, name: str, program: str, *arguments: str, before: Sequence[str] = ()) -> None:
         """Start `c2lst-server` or `c2lst-client` under a name; a site's is its own."""

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from fakes.connect_proxy import connect_proxy
 from fakes.federation import Federation, listening, needs_nginx, places_in, wait_for, watched
 from fakes.federation_parts import SECRET
 from sqlalchemy import create_engine
@@ -273,6 +274,22 @@ def _exchange(federation: Federation, control: Control, body: bytes) -> dict[str
 
 
 # ---- where a site connects to
+
+
+def test_site_behind_a_proxy_goes_through_it(hostile: Federation) -> None:
+    hostile.stop("a")
+    with connect_proxy() as (url, asked):
+        hostile.start_site("a", C2LST_PROXY=url)
+        wait_for(lambda: _online(hostile) == 1, 60, "the site is linked")
+        with open_control(_link(hostile)) as control:
+            control.start_run(bundle(), {ROUND: "x"})
+            assert _exchange(hostile, control, b"through it") == {"a": b"answer to through it"}
+        node = psutil.Process(hostile.child("a", "node"))
+        ends = {found.raddr.port for found in node.net_connections("inet") if found.raddr and found.status == "ESTABLISHED"}
+        hostile.stop("a")
+
+    assert set(asked) == {("CONNECT", f"127.0.0.1:{hostile.public_port}")}
+    assert hostile.public_port not in ends
 
 
 def test_no_process_of_a_site_connects_to_anything_but_the_server(hostile: Federation) -> None:

@@ -84,6 +84,14 @@ def test_runs_without_processes_are_ended(control: FakeControl) -> None:
     assert control.stopped == [1, 3]
 
 
+def test_node_was_seen_at_its_last_heartbeat() -> None:
+    until = datetime(2026, 1, 1, 12, 1, tzinfo=UTC)
+
+    assert LinkedNode(1, "key", "online", until, 30).last_seen == until - timedelta(seconds=60)
+    assert LinkedNode(1, "key", "offline", until, 30).last_seen == until
+    assert LinkedNode(1, "key", "registered", None, 30).last_seen is None
+
+
 def test_certificate_is_for_this_machine_and_renewed_in_time(tmp_path: Path) -> None:
     link = Link(tmp_path)
     assert link.renew_certificate()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from c2lst_server.federation.link import Link
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from flwr.supercore.control import ControlHttpClient
 
 UNREGISTERED, ONLINE, FINISHED = "unregistered", "online", "finished"  # Flower's words
-MAX_RUNS = 1000
+MAX_RUNS = 200
+PATIENCE = 2  # heartbeats that SuperLink waits for before it gives a node up
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,10 @@ class LinkedNode:
 
     @property
     def last_seen(self) -> datetime | None:
-        """When SuperLink last heard of it; exact for one that is online, else when it was given up."""
-        return self.online_until
+        """When SuperLink last heard of it: exact for one that is online, else when it signed off or was given up."""
+        if self.online_until is None or not self.online:
+            return self.online_until
+        return self.online_until - timedelta(seconds=PATIENCE * self.heartbeat_seconds)
 
 
 @dataclass(frozen=True)

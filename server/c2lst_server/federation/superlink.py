@@ -119,6 +119,8 @@ def give_runs(open_rounds: Sequence[str], control: Control) -> list[str]:
     Raises:
         TransferFailed: SuperLink is away.
     """
+    if not open_rounds:
+        return []
     served = {str(run.config.get(ROUND, "")) for run in control.runs() if run.open}
     missing = [round_id for round_id in open_rounds if round_id not in served]
     for round_id in missing:

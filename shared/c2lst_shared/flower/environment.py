@@ -28,5 +28,5 @@ def flower_environment(folder: Path, *, proxy: str | None = None, inherited: Map
     given = os.environ if inherited is None else inherited
     kept = {name: value for name, value in given.items() if not name.startswith("FLWR_") and name.lower() not in _PROXIES}
     if proxy:
-        kept |= {"HTTPS_PROXY": proxy, "NO_PROXY": "127.0.0.1,localhost"}
+        kept["HTTPS_PROXY"] = proxy  # what stays on this machine is plain HTTP and not concerned
     return kept | QUIET | {"FLWR_HOME": str(folder), "PYTHONUNBUFFERED": "1"}
