@@ -23,6 +23,8 @@ def handle(home: Home, request: bytes) -> bytes:
         heard.write(request + b"\n")
     if request.startswith(b"raise"):
         raise RuntimeError(f"{SECRET} in {home.path}")
+    if request.startswith(b"silent"):
+        return b""
     if request.startswith(b"nonsense"):
         return SECRET.encode()
     if request.startswith(b"long"):

@@ -70,6 +70,14 @@ def test_exception_leaves_as_a_number_and_not_as_text(federation: Federation) ->
     assert not leaked, "neither SuperLink's database nor any log of the centre has a word of it"
 
 
+def test_site_that_says_nothing_is_asked_again_after_a_minute(federation: Federation) -> None:
+    answers = federation.ask([{"site": "b", "request": "silent", "tries": 1}, {"site": "b", "request": "after it"}], 150)
+
+    assert "silent" in federation.heard("b")
+    assert "b: silent" not in answers
+    assert answers["b: after it"] == "answer to after it"
+
+
 def test_outside_reaches_the_fleet_paths_and_nothing_else_of_superlink(federation: Federation) -> None:
     with httpx.Client(base_url=federation.url, verify=ssl.create_default_context(cafile=str(federation.ca))) as outside:
         for path in FLEET:
