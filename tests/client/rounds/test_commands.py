@@ -37,6 +37,7 @@ def test_round_is_listed_shown_and_approved(site, client):
     assert client("rounds", "list")[1] == "No round was offered yet.\n"
     handle(site.home, offer().body())
     assert client("rounds", "list")[1].startswith(f"{ROUND}  waiting")
+    assert f"Round {ROUND} waits for approval" in client("status")[1]
     shown = client("rounds", "show", ROUND[:4])[1]
     assert "Slide     demo" in shown
     assert f"Next: c2lst-client rounds approve {ROUND}" in shown
