@@ -413,6 +413,8 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
         typer.echo(f"Site {site.name} ({site.organ}): {', '.join(site.done) or 'nothing made yet'}")
         if site.next:
             typer.echo(f"  next: c2lst-client {site.next} --site {site.name}")
+    for round_id in state.rounds_waiting:
+        typer.echo(f"Round {round_id} waits for approval: c2lst-client rounds show {round_id}")
 
 
 @app.command()

@@ -18,6 +18,7 @@ from fakes.federation_parts import SECRET
 from sqlalchemy import create_engine
 from sqlalchemy.orm import Session
 
+from c2lst_client.audit import read_entries
 from c2lst_server.federation.control import Control, open_control
 from c2lst_server.federation.keys_in_step import active_keys
 from c2lst_server.federation.link import Link
@@ -64,6 +65,8 @@ def test_exception_leaves_as_a_number_and_not_as_text(federation: Federation) ->
 
     assert set(words) <= set(federation.heard("b")), "the site was asked"
     assert not {f"b: {word}" for word in words} & set(answers), "and nothing came of it"
+    left = [entry.content for entry in read_entries(federation.site("b") / "audit.log") if entry.message == "Error"]
+    assert left == [{"code": 2}] * 3, "the audit log has the numbers that left"
     assert SECRET in (federation.site("b") / "federation" / "app.log").read_text(), "the site's own log says why"
     everything = [path for path in federation.centre.rglob("*") if path.is_file()] + [federation.log("centre")]
     leaked = [path for path in everything if SECRET.encode() in path.read_bytes() or b"Traceback" in path.read_bytes()]

@@ -219,7 +219,7 @@ def test_no_planted_pattern_leaves_in_any_encoding(tmp_path: Path) -> None:
     patterns = [pattern for pattern in patterns if len(set(pattern)) > 3]
     assert len(patterns) > 60
     log = site.home.audit_log.read_bytes()
-    left = b"\n".join(answers) + log
+    left = b"\n".join([*answers, log])
     assert found_in(left, patterns) == []
     numbers = {f"{value:.6g}" for value in vectors[1].ravel()} | {f"{value:.6g}" for value in spots.counts.data if value > 40}
     said = {each for line in left.splitlines() for each in _numbers(line)}

@@ -8,15 +8,18 @@ patches differ by what they show and by their noise alone. Nothing is trained an
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from c2lst_client.evaluate.results import Interval, StepResult
 from c2lst_client.evaluate.statistics import mean_per_spot, resample
-from c2lst_shared.diffusion.backbone import Backbone
 from c2lst_shared.presets import DiffusionConfig
 from c2lst_shared.progress import Progress
+
+if TYPE_CHECKING:
+    from c2lst_shared.diffusion.backbone import Backbone
 
 LEVELS = 8  # time steps per patch
 CHUNK = 32  # patches at a time

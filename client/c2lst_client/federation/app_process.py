@@ -16,12 +16,15 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from c2lst_client.audit import AuditLog, Entry
 from c2lst_client.federation.boundary import OTHER_BUNDLE, Check, Handler, Silent, answer, refusal
 from c2lst_client.home import Home
+from c2lst_client.rounds.gate import FLEET
 from c2lst_client.rounds.policy import load_policy
 from c2lst_shared.flower.bundle import bundle_sha256
 from c2lst_shared.flower.guard import allow_only
@@ -37,16 +40,18 @@ AWAY_SECONDS = 1.0  # between two tries while the SuperNode is not there
 COMPLETED, FAILED = "completed", "failed"
 
 
-def serve(tasks: Tasks, pinned: Callable[[], str], handle: Handler, check: Check, stop: Callable[[], bool]) -> None:
-    """Answer tasks until `stop()` is true.
+@dataclass(frozen=True)
+class Site:
+    """What answers for a site."""
 
-    Args:
-        tasks: of the SuperNode.
-        pinned: gives the SHA-256 of the one bundle whose runs are answered.
-        handle: answers.
-        check: raises ValueError for what is no answer.
-        stop: says when to end.
-    """
+    pinned: Callable[[], str]  # gives the SHA-256 of the one bundle whose runs are answered
+    handle: Handler
+    check: Check
+    note: Callable[[int], None]  # writes down an error's number before it leaves; answers are written down by `handle`
+
+
+def serve(tasks: Tasks, site: Site, stop: Callable[[], bool]) -> None:
+    """Answer the SuperNode's tasks until `stop()` is true."""
     import httpx
 
     while not stop():
@@ -57,7 +62,7 @@ def serve(tasks: Tasks, pinned: Callable[[], str], handle: Handler, check: Check
                 continue
             task, token = found
             with tasks.open(token) as client:
-                _do(client, task.fab_hash, pinned(), handle, check)
+                _do(client, task.fab_hash, site)
         except httpx.HTTPError as error:
             log.warning("The SuperNode does not answer (%s)", type(error).__name__)
             time.sleep(AWAY_SECONDS)
@@ -66,22 +71,24 @@ def serve(tasks: Tasks, pinned: Callable[[], str], handle: Handler, check: Check
             time.sleep(AWAY_SECONDS)
 
 
-def _do(client: RuntimeHttpClient, claimed: str, pinned: str, handle: Handler, check: Check) -> None:
-    """Do one task. What goes wrong after the gate is not told to anybody: the centre asks again."""
+def _do(client: RuntimeHttpClient, claimed: str, site: Site) -> None:
+    """Do one task. What goes wrong on the way is not told to anybody: the centre asks again."""
     from flwr.proto.runtime_pb2 import PushTaskOutputRequest
     from flwr.supernode.runtime.run_clientapp import pull_task_input, push_message
 
     message, context, run, fab = pull_task_input(client)
     found = hashlib.sha256(fab.content).hexdigest()
-    if not claimed == run.fab_hash == found == pinned:
+    if not claimed == run.fab_hash == found == site.pinned():
         log.error("Run %d came with bundle %s, not with the pinned one; it is refused", run.run_id, found)
         reply = refusal(message, OTHER_BUNDLE)
     else:
         try:
-            reply = answer(message, handle, check)
+            reply = answer(message, site.handle, site.check)
         except Silent:
             log.warning("Nothing is said to a request of run %d", run.run_id)
             return  # the task runs out, and the SuperNode says that nobody answered
+    if reply.has_error():
+        site.note(reply.error.code)
     push_message(client, reply, context)
     # neither state nor words: both would be kept by the SuperNode, which needs none
     client.PushTaskOutput(PushTaskOutputRequest(sub_status=FAILED if reply.has_error() else COMPLETED, details=""))
@@ -94,6 +101,13 @@ def pinned_bundle(home: Home) -> str:
         BadArtefact: the policy is damaged.
     """
     return load_policy(home).fab_sha256 or bundle_sha256()
+
+
+def note_error(home: Home, code: int) -> None:
+    """Write down in the audit log that an error leaves, of which only the number is sent."""
+    AuditLog(home.audit_log).append(
+        Entry(kind="round", method="unknown", path=FLEET, bytes_out=0, bytes_in=0, message="Error", content={"code": code})
+    )
 
 
 def main() -> None:
@@ -113,8 +127,14 @@ def main() -> None:
         signal.signal(number, ask)
     tasks = Tasks(arguments.runtime, arguments.secret.read_bytes(), "flwr-clientapp")
     home = Home(arguments.home)
+    site = Site(
+        pinned=partial(pinned_bundle, home),
+        handle=partial(handler, home),
+        check=_named(arguments.check),
+        note=partial(note_error, home),
+    )
     with tasks:
-        serve(tasks, partial(pinned_bundle, home), partial(handler, home), _named(arguments.check), lambda: stopping)
+        serve(tasks, site, lambda: stopping)
 
 
 def _arguments() -> argparse.Namespace:

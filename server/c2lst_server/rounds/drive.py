@@ -106,7 +106,7 @@ def step(session: Session, round_id: str, transport: Transport, now: datetime, p
     """Ask the sites whose turn it is, write their answers down, and return whether the round is over.
 
     Raises:
-        TransferFailed: the transport is away; nothing was changed.
+        TransferFailed: the transport is away; every state is as it was.
     """
     row = session.scalars(select(Round).where(Round.round_id == round_id)).one()
     active = set(session.scalars(select(Site.name).where(Site.state == ACTIVE)))
@@ -119,10 +119,11 @@ def step(session: Session, round_id: str, transport: Transport, now: datetime, p
         if site.site in nodes and nodes[site.site].online and _is_due(row, site, now, pace):
             messages[site.site] = _request(row, site)
             site.asked = now
-            if site.state == NOT_SENT and messages[site.site].kind == "offer":
-                site.state, site.offered = OFFERED, now
-    session.commit()  # before anything is sent: nothing is offered that this database does not know of
+    session.commit()
     answers = transport.exchange(list(messages.values()), timeout=pace.timeout) if messages else {}
+    for site in row.sites:
+        if site.state == NOT_SENT and site.site in messages and messages[site.site].kind == "offer":
+            site.state, site.offered = OFFERED, now
     _write_down(row, messages, answers, now)
     _close_when_over(row, now, pace)
     session.commit()

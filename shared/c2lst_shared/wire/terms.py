@@ -85,7 +85,6 @@ DeclineReason = Literal[
 
 RefusalCode = Literal[
     "not_understood",  # the request is not one of this version
-    "not_enrolled",
     "internal",
 ]
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -201,3 +203,11 @@ def test_gate_lets_nothing_else_out(tmp_path, answer):
     with pytest.raises(BadArtefact, match="kept back"):
         let_out(answer, log, asked="status", received=1)
     assert not (tmp_path / "audit.log").exists()
+
+
+@pytest.mark.parametrize("module", ["handle", "worker", "commands"])
+def test_what_waits_for_rounds_is_light(module):
+    heavy = "{'torch', 'diffusers', 'sklearn', 'anndata'}"
+    code = f"import sys, c2lst_client.rounds.{module}; sys.exit(str({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.strip() == "set()"

@@ -212,6 +212,33 @@ def test_whole_round_gives_the_declared_numbers(site):
     assert result.peak_memory_mib
 
 
+def numbers(site) -> dict[str, object]:
+    result = answer_to(site.home, QueryStatus(round_id=ROUND))
+    assert isinstance(result, RoundResult), site.job
+    return result.model_dump(exclude={"seconds", "peak_memory_mib"})
+
+
+def test_process_killed_in_every_stage_measures_the_same_numbers(tmp_path):
+    whole = offer(evaluate=True, cotrain=True, seeds=1, ratios=(1,))
+    calm, disturbed = RoundSite(tmp_path / "calm"), RoundSite(tmp_path / "disturbed")
+    handle(calm.home, whole.body())
+    assert calm.start_worker(once=True).wait(300) == 0
+    handle(disturbed.home, whole.body())
+    worker = disturbed.start_worker(pause=0.4)
+    killed_in: set[str] = set()
+    while disturbed.job.state not in {"finished", "failed"}:
+        stage = disturbed.job.stage
+        if stage in {"adapt", "backbone", "evaluate", "synthesise", "cotrain"} and stage not in killed_in:
+            for process in job_processes(disturbed.home):
+                os.kill(process, signal.SIGKILL)
+                killed_in.add(stage)
+        time.sleep(0.02)
+    assert len(killed_in) >= 4
+    assert numbers(disturbed) == numbers(calm)
+    assert disturbed.adapter_sha256() == calm.adapter_sha256()
+    end(worker)
+
+
 def test_release_that_cannot_be_had_fails_with_a_class_and_its_words_stay(site, monkeypatch):
     monkeypatch.setattr("fakes.round_site.TOY_JOB", (os.sys.executable, "-m", "c2lst_client.rounds.job"))
     handle(site.home, LONG.body())

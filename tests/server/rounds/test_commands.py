@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
+import time
 
 import pytest
 from fakes.central import Central
@@ -114,6 +116,33 @@ def test_round_is_started_shown_followed_and_cancelled(
     assert "cancelled, 0 of 2 sites finished" in capsys.readouterr().out
     assert run(monkeypatch, "cancel", round_id) == 2
     assert "is over, so there is nothing to cancel" in capsys.readouterr().err
+
+
+def test_watch_follows_a_round_to_its_end(
+    at_home: Central, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("c2lst_server.cli.rounds.WATCH_SECONDS", 0.05)
+    assert run(monkeypatch, "start", "--organ", "mob", "--sites", "a", "--json") == 0
+    round_id = json.loads(capsys.readouterr().out)["round_id"]
+    script = iter(["waiting", "queued"])
+
+    def answer(body: bytes) -> bytes:
+        time.sleep(0.3)  # so that the watcher sees each state
+        state = next(script, None)
+        said = RoundStatus.model_validate({"round_id": round_id, "state": state}) if state else RoundResult(round_id=round_id)
+        return said.body()
+
+    pace = Pace(between=0, running=0, resting=0, silent=0)
+    driving = threading.Thread(
+        target=drive, args=(at_home.settings, round_id, Wire({"a": answer}), lambda: False), kwargs={"pace": pace}
+    )
+    driving.start()
+    assert run(monkeypatch, "show", round_id, "--watch") == 0
+    driving.join()
+    shown = capsys.readouterr().out
+    places = [shown.find(f"  a  {words}") for words in ("not reached yet", "waiting for approval", "queued", "finished")]
+    assert -1 not in places
+    assert places == sorted(places)
 
 
 def test_result_is_shown_with_what_was_withheld(

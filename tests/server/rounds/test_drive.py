@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,6 +13,7 @@ from c2lst_server.db.models import SUSPENDED, Site
 from c2lst_server.rounds import store
 from c2lst_server.rounds.drive import PACE, Pace, drive, step, take
 from c2lst_server.rounds.store import RoundPlan, RoundView
+from c2lst_server.rounds.transport import Message
 from c2lst_shared.errors import TransferFailed
 from c2lst_shared.wire import RoundAnswer, RoundRefusal, RoundResult, RoundStatus, parse_request
 
@@ -208,6 +209,55 @@ def test_transport_that_is_away_changes_nothing(driven: Driven) -> None:
     with pytest.raises(TransferFailed):
         driven.step(30)
     assert driven.view() == before
+
+
+def test_transport_that_goes_away_in_an_exchange_claims_no_offer(driven: Driven) -> None:
+    def away(*_: object, **__: object) -> dict[str, bytes]:
+        raise TransferFailed("SuperLink does not answer.")
+
+    exchange, driven.wire.exchange = driven.wire.exchange, away  # type: ignore[method-assign]
+    with pytest.raises(TransferFailed):
+        driven.step()
+    assert driven.states() == ["not_sent", "not_sent"]
+    driven.wire.exchange = exchange  # type: ignore[method-assign]
+    driven.step(1)
+    assert driven.states() == ["queued", "queued"]
+
+
+class Killed(BaseException):
+    """The driver's process ends here."""
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before the exchange", "after it"])
+@pytest.mark.parametrize("number", range(4))
+def test_driver_that_ends_at_any_exchange_is_followed_to_the_same_end(
+    central: Central, sites: dict[str, Scripted], number: int, after: bool
+) -> None:
+    """Whatever the site had heard by then: it queues a round once."""
+    driven = Driven(central, sites)
+    script = iter(["waiting", "queued", "running"])
+    real, calls = driven.wire.exchange, 0
+
+    def exchange(messages: Sequence[Message], *, timeout: float) -> Mapping[str, bytes]:
+        nonlocal calls
+        calls += 1
+        if calls == number + 1 and not after:
+            raise Killed
+        state = next(script, None)
+        for site in sites.values():
+            site.says(state=state) if state else site.finishes()
+        answers = real(messages, timeout=timeout)
+        if calls == number + 1:
+            raise Killed
+        return answers
+
+    driven.wire.exchange = exchange  # type: ignore[method-assign, assignment]
+    with pytest.raises(Killed):
+        drive(central.settings, driven.round_id, driven.wire, lambda: False, pace=QUICK, sleep=lambda _: None)
+    drive(central.settings, driven.round_id, driven.wire, lambda: False, pace=QUICK, sleep=lambda _: None)
+    found = driven.view()
+    assert (found.state, [site.state for site in found.sites]) == ("finished", ["finished", "finished"])
+    assert set(driven.wire.kinds("a")) <= {"offer", "status"}
 
 
 def test_one_driver_at_a_time_and_a_dead_one_is_followed(driven: Driven) -> None:
