@@ -8,7 +8,7 @@ import pytest
 from flwr.app import ConfigRecord, Message, Metadata, RecordDict
 from flwr.app.message import make_message
 
-from c2lst_client.federation.app_process import pinned_bundle
+from c2lst_client.federation.app_process import pinned_fab
 from c2lst_client.federation.boundary import (
     FAILED,
     FIELD,
@@ -21,7 +21,7 @@ from c2lst_client.federation.boundary import (
 )
 from c2lst_client.home import Home
 from c2lst_client.rounds.policy import change_policy
-from c2lst_shared.flower.bundle import bundle_sha256
+from c2lst_shared.flower.fab import fab_sha256
 from c2lst_shared.wire import RoundRefusal, parse_answer
 
 SECRET = "MRN-4711"
@@ -114,13 +114,13 @@ def test_other_messages_do_not_reach_the_handler(message: Message) -> None:
     assert not asked
 
 
-def test_policy_pins_the_bundle(tmp_path: Path) -> None:
+def test_policy_pins_the_fab(tmp_path: Path) -> None:
     home = Home(tmp_path)
-    assert pinned_bundle(home) == bundle_sha256()
+    assert pinned_fab(home) == fab_sha256()
 
     change_policy(home, {"fab_sha256": "a" * 64})
 
-    assert pinned_bundle(home) == "a" * 64
+    assert pinned_fab(home) == "a" * 64
 
 
 def _is_number(reply: Message, code: int) -> None:

@@ -26,7 +26,7 @@ from c2lst_server.federation.nginx import FLEET
 from c2lst_server.federation.transport import FlowerTransport
 from c2lst_server.rounds.transport import Message
 from c2lst_shared.errors import TransferFailed
-from c2lst_shared.flower.bundle import ROUND, bundle
+from c2lst_shared.flower.fab import ROUND, build_fab
 from c2lst_shared.flower.tasks import Tasks
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -209,7 +209,7 @@ def _online(federation: Federation) -> int:
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> Iterator[Federation]:
-    """A SuperLink whose runs the test itself drives, and a site that expects our bundle."""
+    """A SuperLink whose runs the test itself drives, and a site that expects our FAB."""
     needs_nginx()
     made = Federation(tmp_path)
     made.prepare()
@@ -225,18 +225,18 @@ def hostile(tmp_path: Path) -> Iterator[Federation]:
         made.stop_all()
 
 
-def test_changed_bundle_does_not_run(hostile: Federation) -> None:
-    ran = hostile.folder / "the-bundle-ran"
+def test_changed_fab_does_not_run(hostile: Federation) -> None:
+    ran = hostile.folder / "the-FAB-ran"
     changed = _with_code(f"import pathlib; pathlib.Path({str(ran)!r}).write_text('x')\n")
     with open_control(_link(hostile)) as control:
-        control.start_run(bundle(), {ROUND: "x"})
-        assert _exchange(hostile, control, b"with our bundle") == {"a": b"answer to with our bundle"}
+        control.start_run(build_fab(), {ROUND: "x"})
+        assert _exchange(hostile, control, b"with our FAB") == {"a": b"answer to with our FAB"}
         control.start_run(changed, {ROUND: "x"})
-        assert _exchange(hostile, control, b"with another bundle") == {}
+        assert _exchange(hostile, control, b"with another FAB") == {}
 
-    assert hostile.heard("a") == ["with our bundle"], "the site's handler was not called"
+    assert hostile.heard("a") == ["with our FAB"], "the site's handler was not called"
     assert not ran.exists()
-    assert not list((hostile.site("a") / "federation").rglob("*.py")), "nothing of any bundle was unpacked"
+    assert not list((hostile.site("a") / "federation").rglob("*.py")), "nothing of any FAB was unpacked"
     log = (hostile.site("a") / "federation" / "app.log").read_text()
     assert hashlib.sha256(changed).hexdigest() in log
     children = {child.pid for child in hostile.children("a")}
@@ -244,9 +244,9 @@ def test_changed_bundle_does_not_run(hostile: Federation) -> None:
 
 
 def _with_code(code: str) -> bytes:
-    """Our bundle with a line more in each module."""
+    """Our FAB with a line more in each module."""
     archive = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(bundle())) as ours, zipfile.ZipFile(archive, "w") as changed:
+    with zipfile.ZipFile(io.BytesIO(build_fab())) as ours, zipfile.ZipFile(archive, "w") as changed:
         for name in ours.namelist():
             content = ours.read(name)
             changed.writestr(name, code.encode() + content if name.endswith(".py") else content)
@@ -293,7 +293,7 @@ def test_site_behind_a_proxy_goes_through_it(hostile: Federation) -> None:
         hostile.start_site("a", C2LST_PROXY=url)
         wait_for(lambda: _online(hostile) == 1, 60, "the site is linked")
         with open_control(_link(hostile)) as control:
-            control.start_run(bundle(), {ROUND: "x"})
+            control.start_run(build_fab(), {ROUND: "x"})
             assert _exchange(hostile, control, b"through it") == {"a": b"answer to through it"}
         node = psutil.Process(hostile.child("a", "node"))
         ends = {found.raddr.port for found in node.net_connections("inet") if found.raddr and found.status == "ESTABLISHED"}
@@ -309,7 +309,7 @@ def test_no_process_of_a_site_connects_to_anything_but_the_server(hostile: Feder
     hostile.start_site("a", before=watched(trace))
     wait_for(lambda: _online(hostile) == 1, 60, "the site is linked")
     with open_control(_link(hostile)) as control:
-        control.start_run(bundle(), {ROUND: "x"})
+        control.start_run(build_fab(), {ROUND: "x"})
         assert _exchange(hostile, control, b"while watched") == {"a": b"answer to while watched"}
     runtime = {port for child in hostile.children("a") for port in listening(child)}
     hostile.stop("a")

@@ -14,7 +14,7 @@ from c2lst_server.federation.control import FlowerRun, LinkedNode
 from c2lst_server.federation.keys_in_step import keep_in_step
 from c2lst_server.federation.link import NAME, RENEW, Link
 from c2lst_server.federation.superlink import end_runs, give_runs, superlink_command
-from c2lst_shared.flower.bundle import ROUND, bundle
+from c2lst_shared.flower.fab import ROUND, build_fab
 
 
 class FakeControl:
@@ -42,7 +42,7 @@ class FakeControl:
         return self.known
 
     def start_run(self, given: bytes, config: dict[str, str]) -> None:
-        assert given == bundle()
+        assert given == build_fab()
         self.started.append(config)
 
     def stop_run(self, run_id: int) -> None:

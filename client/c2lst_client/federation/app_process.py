@@ -1,6 +1,6 @@
-"""The process that answers for the site: it takes Flower's tasks, checks the run's bundle, and lets the gate answer.
+"""The process that answers for the site: it takes Flower's tasks, checks the run's FAB, and lets the gate answer.
 
-It never installs or loads a bundle: a bundle that is not the pinned one is refused unread, and the pinned one names this
+It never installs or loads a FAB: a FAB that is not the pinned one is refused unread, and the pinned one names this
 package, which is here already. `handle` is quick (it looks into policy and queue), so there is one process for all tasks. A
 task that is not done within a minute, because this process hung or died, is given up by the SuperNode, and the centre asks
 again.
@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from c2lst_client.audit import AuditLog, Entry
-from c2lst_client.federation.boundary import OTHER_BUNDLE, Check, Handler, Silent, answer, refusal
+from c2lst_client.federation.boundary import OTHER_FAB, Check, Handler, Silent, answer, refusal
 from c2lst_client.home import Home
 from c2lst_client.rounds.gate import FLEET
 from c2lst_client.rounds.policy import load_policy
-from c2lst_shared.flower.bundle import bundle_sha256
+from c2lst_shared.flower.fab import fab_sha256
 from c2lst_shared.flower.guard import allow_only
 from c2lst_shared.flower.tasks import Tasks
 
@@ -44,7 +44,7 @@ COMPLETED, FAILED = "completed", "failed"
 class Site:
     """What answers for a site."""
 
-    pinned: Callable[[], str]  # gives the SHA-256 of the one bundle whose runs are answered
+    pinned: Callable[[], str]  # gives the SHA-256 of the one FAB whose runs are answered
     handle: Handler
     check: Check
     note: Callable[[int], None]  # writes down an error's number before it leaves; answers are written down by `handle`
@@ -79,8 +79,8 @@ def _do(client: RuntimeHttpClient, claimed: str, site: Site) -> None:
     message, context, run, fab = pull_task_input(client)
     found = hashlib.sha256(fab.content).hexdigest()
     if not claimed == run.fab_hash == found == site.pinned():
-        log.error("Run %d came with bundle %s, not with the pinned one; it is refused", run.run_id, found)
-        reply = refusal(message, OTHER_BUNDLE)
+        log.error("Run %d came with FAB %s, not with the pinned one; it is refused", run.run_id, found)
+        reply = refusal(message, OTHER_FAB)
     else:
         try:
             reply = answer(message, site.handle, site.check)
@@ -94,13 +94,13 @@ def _do(client: RuntimeHttpClient, claimed: str, site: Site) -> None:
     client.PushTaskOutput(PushTaskOutputRequest(sub_status=FAILED if reply.has_error() else COMPLETED, details=""))
 
 
-def pinned_bundle(home: Home) -> str:
-    """Return the digest that the site's policy pins; without one it is that of the bundle which this package would make.
+def pinned_fab(home: Home) -> str:
+    """Return the digest that the site's policy pins; without one it is that of the FAB which this package would make.
 
     Raises:
         BadArtefact: the policy is damaged.
     """
-    return load_policy(home).fab_sha256 or bundle_sha256()
+    return load_policy(home).fab_sha256 or fab_sha256()
 
 
 def note_error(home: Home, code: int) -> None:
@@ -128,7 +128,7 @@ def main() -> None:
     tasks = Tasks(arguments.runtime, arguments.secret.read_bytes(), "flwr-clientapp")
     home = Home(arguments.home)
     site = Site(
-        pinned=partial(pinned_bundle, home),
+        pinned=partial(pinned_fab, home),
         handle=partial(handler, home),
         check=_named(arguments.check),
         note=partial(note_error, home),

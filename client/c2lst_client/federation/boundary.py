@@ -22,7 +22,7 @@ RECORD, FIELD = "c2lst", "body"  # where a message's bytes are
 QUERY = "query"  # Flower's word for a message that asks and trains nothing
 
 # Flower's numbers for what went wrong (flwr.common.constant.ErrorCode); no text goes with them.
-FAILED, NOT_UNDERSTOOD, OTHER_BUNDLE = 2, 6, 7
+FAILED, NOT_UNDERSTOOD, OTHER_FAB = 2, 6, 7
 
 Handler = Callable[[bytes], bytes]
 Check = Callable[[bytes], object]  # raises ValueError for what is no answer
@@ -88,7 +88,7 @@ def _reply(message: Message, body: bytes) -> Message:
 
 
 def __getattr__(name: str) -> ClientApp:
-    """Give what the bundle names, a Flower app, to whoever would load the bundle: it answers nothing."""
+    """Give what the FAB names, a Flower app, to whoever would load the FAB: it answers nothing."""
     if name != "app":
         raise AttributeError(name)
     from flwr.clientapp import ClientApp

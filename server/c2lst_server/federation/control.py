@@ -106,8 +106,8 @@ class Control:
         with _translated():
             self._client.UnregisterNode(UnregisterNodeRequest(node_id=node_id))
 
-    def start_run(self, bundle: bytes, config: Mapping[str, str]) -> int:
-        """Begin a run of `bundle`; return its id.
+    def start_run(self, content: bytes, config: Mapping[str, str]) -> int:
+        """Begin a run of a FAB; return its id.
 
         Raises:
             TransferFailed: SuperLink is away or refuses.
@@ -118,7 +118,7 @@ class Control:
         from flwr.proto.control_pb2 import StartRunRequest
         from flwr.supercore.fab import Fab
 
-        fab = fab_to_proto(Fab(hashlib.sha256(bundle).hexdigest(), bundle, {}))
+        fab = fab_to_proto(Fab(hashlib.sha256(content).hexdigest(), content, {}))
         with _translated():
             request = StartRunRequest(fab=fab, override_config=user_config_to_proto(dict(config)))
             run_id = int(self._client.StartRun(request).run_id)

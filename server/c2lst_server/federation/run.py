@@ -1,4 +1,4 @@
-"""One Flower run, which serves one round: Flower's ServerApp, without loading it from a bundle."""
+"""One Flower run, which serves one round: Flower's ServerApp, without loading it from a FAB."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from c2lst_server.federation.link import Link
 from c2lst_server.federation.transport import FlowerTransport
 from c2lst_server.rounds.transport import Transport
 from c2lst_server.settings import Settings
-from c2lst_shared.flower.bundle import ROUND
+from c2lst_shared.flower.fab import ROUND
 
 if TYPE_CHECKING:
     from flwr.serverapp import ServerApp
@@ -80,7 +80,7 @@ def named(reference: str) -> Any:
 
 
 def __getattr__(name: str) -> ServerApp:
-    """Give what the bundle names, a Flower app, to whoever would load the bundle: it does nothing."""
+    """Give what the FAB names, a Flower app, to whoever would load the FAB: it does nothing."""
     if name != "app":
         raise AttributeError(name)
     from flwr.serverapp import ServerApp

@@ -1,4 +1,4 @@
-"""Takes the runs that wait at SuperLink and gives each a process, after a look at its bundle."""
+"""Takes the runs that wait at SuperLink and gives each a process, after a look at its FAB."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from c2lst_server.federation.link import Link
 from c2lst_shared.flower import child
-from c2lst_shared.flower.bundle import bundle_sha256
+from c2lst_shared.flower.fab import fab_sha256
 from c2lst_shared.flower.tasks import Tasks
 from c2lst_shared.stopping import stop_on_signal
 
@@ -25,7 +25,7 @@ GRACE = 8.0  # seconds for the runs to end by themselves
 
 
 def serve_runs(tasks: Tasks, start: Callable[[], subprocess.Popen[str]], stop: Callable[[], bool]) -> None:
-    """Start a process for each run of our bundle until `stop()` is true, then end them."""
+    """Start a process for each run of our FAB until `stop()` is true, then end them."""
     import httpx
 
     running: dict[subprocess.Popen[str], str] = {}  # with their tokens
@@ -44,8 +44,8 @@ def serve_runs(tasks: Tasks, start: Callable[[], subprocess.Popen[str]], stop: C
             time.sleep(POLL_SECONDS)
             continue
         task, token = found
-        if task.fab_hash != bundle_sha256():
-            log.error("Run %d has the foreign bundle %s; it is left to run out", task.run_id, task.fab_hash)
+        if task.fab_hash != fab_sha256():
+            log.error("Run %d has the foreign FAB %s; it is left to run out", task.run_id, task.fab_hash)
             continue
         log.info("Run %d begins", task.run_id)
         process = start()

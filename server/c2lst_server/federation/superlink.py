@@ -24,8 +24,8 @@ from c2lst_server.federation.run import named
 from c2lst_server.settings import Settings
 from c2lst_shared.errors import TransferFailed
 from c2lst_shared.flower import child
-from c2lst_shared.flower.bundle import ROUND, bundle
 from c2lst_shared.flower.environment import flower_environment
+from c2lst_shared.flower.fab import ROUND, build_fab
 from c2lst_shared.flower.supervisor import Event, Service, Supervisor
 from c2lst_shared.flower.tasks import take_secret
 from c2lst_shared.locking import locked
@@ -124,7 +124,7 @@ def give_runs(open_rounds: Sequence[str], control: Control) -> list[str]:
     served = {str(run.config.get(ROUND, "")) for run in control.runs() if run.open}
     missing = [round_id for round_id in open_rounds if round_id not in served]
     for round_id in missing:
-        control.start_run(bundle(), {ROUND: round_id})
+        control.start_run(build_fab(), {ROUND: round_id})
     return missing
 
 

@@ -1,4 +1,4 @@
-"""Taking tasks from a Flower process on this machine, as Flower's own `flower-superexec` does, but without loading a bundle.
+"""Taking tasks from a Flower process on this machine, as Flower's own `flower-superexec` does, but without loading a FAB.
 
 A SuperNode and a SuperLink in `--isolation process` hand a task only to whoever holds the secret of its folder; a task's own
 token opens everything else. So another user of the machine can neither answer for a site nor act as a round.

@@ -1,7 +1,7 @@
 """The Flower App Bundle (FAB) of c2lst: a shim of two modules that name the installed package, the same bytes on every machine.
 
-A bundle is code that a federation's server hands to its sites. Ours holds nothing worth handing over, and a site runs the
-package that is installed there and never what came in a bundle; it takes work only from runs whose bundle is byte for byte
+A FAB is code that a federation's server hands to its sites. Ours holds nothing worth handing over, and a site runs the
+package that is installed there and never what came in a FAB; it takes work only from runs whose FAB is byte for byte
 this one.
 """
 
@@ -48,8 +48,8 @@ from c2lst_server.federation.run import app as app
 
 
 @cache
-def bundle() -> bytes:
-    """Return the bundle.
+def build_fab() -> bytes:
+    """Return the FAB.
 
     It is a zip archive of stored (uncompressed) files in a fixed order with fixed dates, so that no library's version shows.
     """
@@ -72,11 +72,11 @@ def bundle() -> bytes:
     return archive.getvalue()
 
 
-def bundle_sha256() -> str:
+def fab_sha256() -> str:
     """Return the digest that sites pin."""
-    return hashlib.sha256(bundle()).hexdigest()
+    return hashlib.sha256(build_fab()).hexdigest()
 
 
 def _release() -> str:
-    """The two first numbers of the package's version: a repair on one side does not change the bundle."""
+    """The two first numbers of the package's version: a repair on one side does not change the FAB."""
     return ".".join([*version("c2lst").split(".")[:2], "0"])
