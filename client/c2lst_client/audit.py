@@ -7,6 +7,7 @@ off at the end do not: whoever wants to notice that keeps the newest digest else
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -65,14 +66,18 @@ class AuditLog:
 
         Raises:
             BadArtefact: the last line is incomplete, so that nothing can be chained to it.
+            OSError: the disk takes no more; the log is as it was.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{self._path}.lock"):
             line = entry.model_copy(update={"previous": self.head}).model_dump_json(exclude_none=True)
-            with open(self._path, "ab", opener=_private) as file:
-                file.write(line.encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
+            with open(self._path, "ab", buffering=0, opener=_private) as file:
+                before = os.fstat(file.fileno()).st_size
+                try:
+                    _write(file, line.encode() + b"\n")
+                except OSError:
+                    os.ftruncate(file.fileno(), before)  # a part of a line would stand in the way of every later one
+                    raise
 
 
 def verify_chain(path: Path) -> int:
@@ -105,6 +110,12 @@ def read_entries(path: Path) -> list[Entry]:
         except ValidationError:
             raise BadArtefact(f"Line {number} of the audit log {path} cannot be read; keep a copy and find out why.") from None
     return entries
+
+
+def _write(file: io.FileIO, content: bytes) -> None:
+    while content:  # a disk that is nearly full takes a part
+        content = content[file.write(content) :]
+    os.fsync(file.fileno())
 
 
 def _previous(line: bytes) -> str | None:

@@ -71,7 +71,8 @@ class RoundSite:
         code = (
             "import sys; from pathlib import Path; from c2lst_client.rounds.worker import supervise; "
             "from c2lst_client.settings import Settings; from c2lst_shared.stopping import stop_on_signal; "
-            "import logging; logging.basicConfig(level=logging.INFO)\n"
+            "import logging; logging.basicConfig(level=logging.INFO); "
+            "from c2lst_client.rounds import failures; failures.RETRY_SECONDS = 2\n"
             "with stop_on_signal() as stop:\n"
             f"    supervise(Settings(home=Path({str(self.home.path)!r})), stop, once={once}, lease={lease}, pause=0.1, "
             f"command={TOY_JOB!r})"

@@ -8,6 +8,7 @@ import time
 
 from c2lst_client.journey import Journey
 from c2lst_client.release import LoadedRelease
+from c2lst_client.rounds import failures
 from c2lst_client.rounds.job import main
 from fakes.toy_release import toy_release
 
@@ -29,4 +30,5 @@ class ToyJourney(Journey):
 
 
 if __name__ == "__main__":
+    failures.RETRY_SECONDS = 2
     sys.exit(main(sys.argv[1:], ToyJourney))

@@ -18,7 +18,7 @@ from pathlib import Path
 from c2lst_client.home import Home
 from c2lst_client.journey import Journey
 from c2lst_client.options import AdaptOptions, SampleOptions
-from c2lst_client.rounds.failures import PASSING, error_code
+from c2lst_client.rounds import failures
 from c2lst_client.rounds.job_queue import Job, JobQueue
 from c2lst_client.rounds.outcome import Measured, declare
 from c2lst_client.rounds.watch import Watch
@@ -31,8 +31,6 @@ from c2lst_shared.wire import RoundOffer, RoundResult, Stage
 
 log = logging.getLogger(__name__)
 
-RETRY_SECONDS = 30.0  # until the network or the disk is tried again
-BUSY_SECONDS = 5.0  # until a folder that another process holds is
 STAGES: tuple[Stage, ...] = ("pull", "prepare", "adapt", "backbone", "evaluate", "synthesise", "cotrain")
 _WORDS: dict[str, Stage] = {"pulling": "pull", "Stain-normalising": "prepare"}  # first words of steps that adaptation needs
 _PER_STAGE = 100_000_000  # more than any stage has steps
@@ -128,10 +126,10 @@ def run_job(
         except Interrupted:
             _settle(queue, job, owner, watch)
         except Exception as error:
-            code, detail = error_code(error), f"{type(error).__name__}: {error}"
+            code, detail = failures.error_code(error), f"{type(error).__name__}: {error}"
             log.warning("Round %s stopped.", job.round_id, exc_info=True)
-            if code in PASSING:
-                queue.put_back(job.round_id, owner, code, detail, BUSY_SECONDS if code == "busy" else RETRY_SECONDS)
+            if code in failures.PASSING:
+                queue.put_back(job.round_id, owner, code, detail, failures.wait_after(code))
             else:
                 queue.fail(job.round_id, owner, code, detail)
         else:
@@ -172,16 +170,19 @@ def main(words: list[str], journey_class: type[Journey] = Journey) -> int:
     job = JobQueue(settings.folders.round_queue).find(round_id)
     if job is None or job.owner != owner:
         return 0
-    with stop_on_signal() as asked:
-        run_job(
-            settings,
-            job,
-            owner,
-            lease=float(lease),
-            supervisor=sys.stdin.fileno(),
-            asked=asked,
-            journey_class=journey_class,
-        )
+    try:
+        with stop_on_signal() as asked:
+            run_job(
+                settings,
+                job,
+                owner,
+                lease=float(lease),
+                supervisor=sys.stdin.fileno(),
+                asked=asked,
+                journey_class=journey_class,
+            )
+    except sqlite3.OperationalError:
+        log.exception("How round %s ended could not be written down; the supervisor puts it back.", round_id)
     return 0
 
 

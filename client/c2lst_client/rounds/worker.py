@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from c2lst_client.rounds.failures import wait_after
 from c2lst_client.rounds.job_queue import LEASE_SECONDS, Job, JobQueue
 from c2lst_client.rounds.policy import load_policy
 from c2lst_client.rounds.watch import allowed_now
@@ -106,7 +107,8 @@ def _run(
             log.warning("The process of round %s ended with %s.", job.round_id, process.returncode)
             queue.crashed(job.round_id, owner)
         else:
-            queue.put_back(job.round_id, owner, "disk")  # it could not write down how it ended; else this changes nothing
+            # one that could not write down how it ended did not crash; for all others this changes nothing
+            queue.put_back(job.round_id, owner, "disk", wait=wait_after("disk"))
             log.info("Round %s ended.", job.round_id)
     except sqlite3.Error:
         log.exception("The queue cannot be written; the round is taken up when its lease has run out.")

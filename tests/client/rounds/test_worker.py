@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from fakes.round_site import ROUND, RoundSite, adapter_sha256, job_processes, offer
 from fakes.toy_job import ToyJourney
 
+from c2lst_client.audit import verify_chain
 from c2lst_client.options import AdaptOptions
 from c2lst_client.rounds.handle import answer_to, handle
 from c2lst_client.rounds.policy import change_policy
 from c2lst_client.settings import Settings
 from c2lst_client.sites import open_site
 from c2lst_shared.progress import Silent
-from c2lst_shared.wire import Cancel, QueryStatus, RoundResult, RoundStatus, parse_answer
+from c2lst_shared.wire import Cancel, QueryStatus, RoundRefusal, RoundResult, RoundStatus, parse_answer
 
 pytestmark = pytest.mark.slow
 
@@ -210,6 +213,52 @@ def test_whole_round_gives_the_declared_numbers(site):
     assert by_kind["real+synthetic", 1].change is not None
     assert result.withheld == ()
     assert result.peak_memory_mib
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of its own, with little room beyond what preparing spots wants to be left free."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = shutil.which("mount")
+    if mount is None or subprocess.run([mount, "-t", "tmpfs", "-o", "size=264m", "tmpfs", folder], check=False).returncode:
+        pytest.skip("no disk of its own can be mounted here: that needs root")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def fill(folder) -> None:
+    """Leave not a byte."""
+    with (folder / "full").open("wb", buffering=0) as file:
+        for size in (1 << 20, 1 << 12):
+            with suppress(OSError):
+                while True:
+                    file.write(b"\0" * size)
+
+
+def test_full_disk_is_waited_for(small_disk, undisturbed):
+    site = RoundSite(small_disk)
+    handle(site.home, LONG.body())
+    worker = site.start_worker(pause=0.1)
+    site.wait(in_mid_adaptation)
+    fill(small_disk)
+    time.sleep(6)
+    assert worker.poll() is None
+    # An answer leaves where the log still has room for its line; the state of the round cannot be read then.
+    assert {handle(site.home, QueryStatus(round_id=ROUND).body()) for _ in range(60)} <= {
+        b"",
+        RoundRefusal(code="internal").body(),
+    }
+    assert handle(site.home, QueryStatus(round_id=ROUND).body()) == b""
+    assert not (site.home.round(ROUND) / "adapter").exists()
+    (small_disk / "full").unlink()
+    site.wait(lambda job: job.state in {"finished", "failed"})
+    assert site.job.state == "finished", site.job
+    assert site.adapter_sha256() == undisturbed
+    assert verify_chain(site.home.audit_log) >= 1
+    status = parse_answer(handle(site.home, QueryStatus(round_id=ROUND).body()))
+    assert isinstance(status, RoundResult)
+    end(worker)
 
 
 def numbers(site) -> dict[str, object]:
