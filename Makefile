@@ -14,10 +14,10 @@ OUT     ?= demo-run
 DEMO    := $(if $(DATA),--data "$(DATA)") --out "$(OUT)" $(if $(PRESET),--preset $(PRESET))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo check test lint format clean
+.PHONY: help venv demo check test test-federation lint format clean
 
 help: ## list these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 venv: $(STAMP) ## make .venv with everything pinned (done by the others when needed)
 
@@ -39,8 +39,11 @@ demo: $(STAMP) ## the whole story on a phantom, or on DATA=folder; also OUT=fold
 check: lint ## format, lint, types, import direction and the fast tests: under a minute
 	$(PYTEST) -m "not slow and not real_data"
 
-test: lint ## everything: what check does, and the slow tests
-	$(PYTEST)
+test: lint ## everything but the next: what check does, and the slow tests
+	$(PYTEST) -m "not federation"
+
+test-federation: $(STAMP) ## a whole federation in real processes, some of them killed (a quarter of an hour; needs nginx)
+	$(BIN)/pytest -q -m federation tests/federation
 
 lint: $(STAMP) ## format (unchanged), lint and types
 	$(BIN)/ruff format --check --quiet

@@ -1,12 +1,13 @@
-"""The audit log: one JSON line per request that left the site and per export, each carrying the digest of the line before it.
+"""The audit log: one JSON line per request that left the site, per answer in a round and per export.
 
-A line that is changed, removed or put in later breaks the chain. Lines cut off at the end do not: whoever wants to notice
-that keeps the newest digest elsewhere from time to time (`AuditLog.head`).
+Each line carries the digest of the line before it. A line that is changed, removed or put in later breaks the chain. Lines cut
+off at the end do not: whoever wants to notice that keeps the newest digest elsewhere from time to time (`AuditLog.head`).
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,13 +28,13 @@ class Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     time: AwareDatetime = Field(default_factory=lambda: datetime.now(UTC))  # when the exchange ended
-    kind: Literal["request", "export"] = "request"  # an export is a copy to a folder of the user's, not a request
+    kind: Literal["request", "export", "round"] = "request"  # a copy to a folder of the user's; an answer in a round
     method: str
     path: str
     bytes_out: int  # of the body
     bytes_in: int  # of the body, as far as it was read
     status: int | None = None  # None = no answer came
-    message: str | None = None  # the kind of message that was sent, a class of `wire.py`
+    message: str | None = None  # the kind of message that was sent, a class of `wire`
     content: dict[str, Any] | None = None  # what it said
     previous: str = START  # SHA-256 of the line before this one
 
@@ -65,14 +66,18 @@ class AuditLog:
 
         Raises:
             BadArtefact: the last line is incomplete, so that nothing can be chained to it.
+            OSError: the disk takes no more; the log is as it was.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{self._path}.lock"):
             line = entry.model_copy(update={"previous": self.head}).model_dump_json(exclude_none=True)
-            with open(self._path, "ab", opener=_private) as file:
-                file.write(line.encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
+            with open(self._path, "ab", buffering=0, opener=_private) as file:
+                before = os.fstat(file.fileno()).st_size
+                try:
+                    _write(file, line.encode() + b"\n")
+                except OSError:
+                    os.ftruncate(file.fileno(), before)  # a part of a line would stand in the way of every later one
+                    raise
 
 
 def verify_chain(path: Path) -> int:
@@ -90,6 +95,27 @@ def verify_chain(path: Path) -> int:
                 raise BadArtefact(f"The audit log {path} was changed at line {number}; keep a copy and find out by whom.")
             previous = _digest(line.removesuffix(b"\n"))
     return number
+
+
+def read_entries(path: Path) -> list[Entry]:
+    """Return the lines of the audit log at `path`, whether the chain holds or not.
+
+    Raises:
+        BadArtefact: one cannot be read.
+    """
+    entries = []
+    for number, line in enumerate(path.read_bytes().splitlines() if path.exists() else [], start=1):
+        try:
+            entries.append(Entry.model_validate_json(line))
+        except ValidationError:
+            raise BadArtefact(f"Line {number} of the audit log {path} cannot be read; keep a copy and find out why.") from None
+    return entries
+
+
+def _write(file: io.FileIO, content: bytes) -> None:
+    while content:  # a disk that is nearly full takes a part
+        content = content[file.write(content) :]
+    os.fsync(file.fileno())
 
 
 def _previous(line: bytes) -> str | None:

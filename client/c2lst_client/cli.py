@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from c2lst_client.rounds import commands as rounds
 from c2lst_shared.console import confirm, run
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ app = typer.Typer(
 )
 site_app = typer.Typer(no_args_is_help=True, help="The slides that this institution works on.")
 app.add_typer(site_app, name="site")
+app.add_typer(rounds.rounds_app, name="rounds")
+app.add_typer(rounds.policy_app, name="policy")
+app.add_typer(rounds.audit_app, name="audit")
+app.command()(rounds.worker)
 
 HomeOption = Annotated[Path | None, typer.Option("--home", help="State folder (C2LST_HOME); ~/.local/share/c2lst by default.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -408,6 +413,20 @@ def study(
 
 
 @app.command()
+def join(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Take part in rounds until stopped: link to the centre, answer by the site's policy, work that was approved."""
+    from c2lst_client.federation.join import join as take_part
+    from c2lst_shared.flower.supervisor import Event
+    from c2lst_shared.stopping import stop_on_signal
+
+    def report(event: Event) -> None:
+        typer.echo(event.model_dump_json(exclude_none=True) if as_json else f"{event.time:%H:%M:%S}  {event.sentence()}")
+
+    with stop_on_signal() as stop:
+        take_part(_settings(home), report, stop)
+
+
+@app.command()
 def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Show the enrolment, the releases that are here, and how far each site is."""
     from c2lst_client.status import read_status
@@ -425,6 +444,8 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
         typer.echo(f"Site {site.name} ({site.organ}): {', '.join(site.done) or 'nothing made yet'}")
         if site.next:
             typer.echo(f"  next: c2lst-client {site.next} --site {site.name}")
+    for round_id in state.rounds_waiting:
+        typer.echo(f"Round {round_id} waits for approval: c2lst-client rounds show {round_id}")
 
 
 @app.command()

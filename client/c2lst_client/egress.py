@@ -1,6 +1,6 @@
 """The only way out: every byte that leaves the site, and every answer, passes through this client and its audit log.
 
-It talks to one server, sends nothing but messages of `wire.py`, follows no redirect, and believes no size that the other
+It talks to one server, sends nothing but messages of `wire`, follows no redirect, and believes no size that the other
 side claims.
 """
 

@@ -70,6 +70,30 @@ class Home:
         """What left this site and what came in."""
         return self.path / "audit.log"
 
+    @property
+    def federation(self) -> Path:
+        """Keys, logs and folders of the processes of `c2lst-client join`."""
+        return self.path / "federation"
+
     def site(self, name: str) -> Path:
         """The folder of one slide that is worked on."""
         return self.path / "sites" / name
+
+    @property
+    def policy(self) -> Path:
+        """Which rounds the site takes part in, and what it sends; the cautious policy holds when there is none."""
+        return self.path / "policy.json"
+
+    @property
+    def rounds(self) -> Path:
+        """Work in rounds: the queue, and a folder per round."""
+        return self.path / "rounds"
+
+    @property
+    def round_queue(self) -> Path:
+        """The rounds that were offered and how far each is, an SQLite database."""
+        return self.rounds / "queue.sqlite3"
+
+    def round(self, round_id: str) -> Path:
+        """The folder that one round works in."""
+        return self.rounds / round_id

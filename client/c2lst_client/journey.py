@@ -19,6 +19,7 @@ from c2lst_client.cotrain import TRUTH, cotrain
 from c2lst_client.cotrain_cells import CellFolder
 from c2lst_client.dp_budget import DpTarget
 from c2lst_client.evaluate.conditioning import measure_conditioning
+from c2lst_client.evaluate.denoising import LEVELS, DenoisingResult, denoising_losses, measure_denoising
 from c2lst_client.evaluate.results import ConditioningResult, CotrainResult, StepResult
 from c2lst_client.expression_plan import ExpressionMode
 from c2lst_client.options import AdaptOptions, SampleOptions, StudyOptions
@@ -102,6 +103,26 @@ class Journey:
             stop=self._stop,
         )
         return Adapted(release, spots, adaptation)
+
+    def measure_backbone(self) -> DenoisingResult:
+        """Measure the backbone, without the adapter, on all of the site's patches."""
+        adapted = self.adapted()
+        release, spots = adapted.release, adapted.spots
+        made_from = fingerprint(release.fingerprint, spots.fingerprint, LEVELS)
+        path = self.site.backbone / RESULT
+        with journal.recorded("measure backbone", self.site.folder, belongs_to=made_from):
+            earlier = _read(path, DenoisingResult)
+            if earlier is not None and earlier.made_from == made_from:
+                return earlier
+            losses = denoising_losses(
+                release.backbone(),
+                spots.patches,
+                len(spots),
+                release.manifest.diffusion,
+                progress=self._progress,
+                on_chunk=self._interrupt_when_asked,
+            )
+            return _store(path, made_from, measure_denoising(losses, centres=spots.centres))
 
     def adapted(self) -> Adapted:
         """The adapter that is there with its release and spots, or one made with the defaults."""
@@ -274,7 +295,7 @@ class Journey:
 
     def _interrupt_when_asked(self) -> None:
         if self._stop():
-            raise Interrupted("Stopped; finished arms are kept, the same command goes on with the next one.")
+            raise Interrupted("Stopped; what is finished is kept, the same command goes on with the next part.")
 
     def _interrupt_measuring_when_asked(self) -> None:
         if self._stop():

@@ -1,6 +1,7 @@
 """The slides that this institution works on: one folder per site, with what each step made.
 
-sites/NAME/  site.json  spots/  adapter/  synthetic/  conditioning/  cotrain/  study/  privacy/  report.html  journal.json
+sites/NAME/  site.json  spots/  adapter/  backbone/  synthetic/  conditioning/  cotrain/  study/  privacy/
+             report.html  journal.json
 """
 
 from __future__ import annotations
@@ -56,6 +57,11 @@ class Site:
     def adapter(self) -> Path:
         """The adapter with its panel, split, record and losses."""
         return self.folder / "adapter"
+
+    @property
+    def backbone(self) -> Path:
+        """What was measured of the backbone alone on the site's patches."""
+        return self.folder / "backbone"
 
     @property
     def synthetic(self) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from c2lst_client.home import Home
+from c2lst_client.rounds.job_queue import JobQueue
 from c2lst_client.sites import Site, open_site, site_names
 from c2lst_client.spots.pairs import PairSet
 from c2lst_client.trust.pinned import load_enrolment
@@ -35,6 +36,7 @@ class Status(BaseModel):
     releases: list[str]
     withdrawn: dict[str, str]  # release -> when and why
     sites: list[SiteStatus]
+    rounds_waiting: list[str]  # for somebody to approve or decline them
 
 
 def read_status(home: Home) -> Status:
@@ -48,7 +50,14 @@ def read_status(home: Home) -> Status:
         releases=[f"{organ}/{number}" for organ, number in _numbered(home.releases)],
         withdrawn={name: str(withdrawal) for name, withdrawal in quarantined.items() if withdrawal},
         sites=[_site_status(open_site(home, name)) for name in site_names(home)],
+        rounds_waiting=_rounds_waiting(home),
     )
+
+
+def _rounds_waiting(home: Home) -> list[str]:
+    if not home.round_queue.exists():  # nothing is made by looking
+        return []
+    return [job.round_id for job in JobQueue(home.round_queue).all() if job.state == "waiting"]
 
 
 def _numbered(folder: Path) -> list[tuple[str, int]]:

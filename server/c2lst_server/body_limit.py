@@ -1,4 +1,4 @@
-"""No request body is longer, or takes longer to come, than what a message of `wire.py` needs."""
+"""No request body is longer, or takes longer to come, than what a message of `wire` needs."""
 
 from __future__ import annotations
 

@@ -39,6 +39,11 @@ class Home:
         """Held while metadata is being changed."""
         return self.path / "tuf" / ".lock"
 
+    @property
+    def superlink(self) -> Path:
+        """State, certificate, secrets and logs of Flower's SuperLink, and of the rounds that it carries."""
+        return self.path / "superlink"
+
     def run(self, run_id: str) -> Path:
         """The folder of one training run."""
         return self.path / "runs" / run_id

@@ -13,13 +13,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from c2lst_shared import atomic
-from c2lst_shared.errors import BadArtefact
+from c2lst_shared.errors import BadArtefact, NoSpace
 
 
 def save(path: Path, tensors: dict[str, torch.Tensor], *, belongs_to: str) -> None:
-    """Write `tensors` to `path`."""
-    with atomic.replacing(path) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, {"belongs_to": belongs_to})
+    """Write `tensors` to `path`.
+
+    Raises:
+        NoSpace: the disk takes no more.
+    """
+    try:
+        with atomic.replacing(path) as temporary:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, {"belongs_to": belongs_to})
+    except SafetensorError as error:  # what it makes of the system's errors
+        raise NoSpace(f"The checkpoint {path} cannot be written ({error}); make room and run again.") from error
 
 
 def load(path: Path, *, belongs_to: str) -> dict[str, torch.Tensor] | None:

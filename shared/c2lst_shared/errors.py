@@ -4,6 +4,7 @@
 
     C2lstError             1  something failed that the messages below do not cover
     ├── BadInput           2  what the caller gave (file, table, option) cannot be used: change it and run again
+    │   └── NoSpace        2  the disk is too small or full: make room and run again
     ├── BadArtefact        3  a release, adapter or stored file is not what was signed or written: do not use it
     ├── TransferFailed     4  the network or the other side failed: run again, nothing is lost
     ├── Busy               5  another c2lst process works on the same folder: wait for it, or stop it
@@ -25,6 +26,10 @@ class BadInput(C2lstError):
     """A file, table or option given by the caller cannot be used."""
 
     exit_code = 2
+
+
+class NoSpace(BadInput):
+    """The disk takes no more; once there is room, the same command goes on."""
 
 
 class BadArtefact(C2lstError):

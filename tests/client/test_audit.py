@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -79,3 +81,23 @@ def test_lines_of_several_writers_make_one_chain(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda number: AuditLog(path).append(entry(number)), range(20)))
     assert verify_chain(path) == 20
+
+
+def test_line_that_the_disk_takes_in_part_is_taken_back(log: Path) -> None:
+    """In a process of its own, which may make the file no longer than a few bytes more."""
+    before = log.read_bytes()
+    code = f"""
+import resource, signal, sys
+from pathlib import Path
+from c2lst_client.audit import AuditLog, Entry
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, ({len(before) + 20}, resource.RLIM_INFINITY))
+try:
+    AuditLog(Path({str(log)!r})).append(Entry(method="GET", path="/tuf/9", bytes_out=0, bytes_in=0))
+except OSError:
+    sys.exit(7)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 7
+    assert log.read_bytes() == before
+    AuditLog(log).append(entry(5))
+    assert verify_chain(log) == 5

@@ -24,7 +24,7 @@ import scipy.sparse
 
 from c2lst_shared import atomic
 from c2lst_shared.canonical import canonical_json
-from c2lst_shared.errors import BadArtefact, BadInput
+from c2lst_shared.errors import BadArtefact, BadInput, NoSpace
 
 if TYPE_CHECKING:
     import h5py
@@ -103,7 +103,7 @@ def lay_out_patches(path: Path, known: Known) -> None:
     """Make patches.h5 with all of its space, and no patch yet.
 
     Raises:
-        BadInput: the disk is too small.
+        NoSpace: the disk is too small.
     """
     import h5py
 
@@ -111,7 +111,7 @@ def lay_out_patches(path: Path, known: Known) -> None:
     needed = count * side * side * 3
     free = shutil.disk_usage(path.parent).free
     if needed + SPARE_BYTES > free:
-        raise BadInput(f"{path.parent} needs {needed / 2**30:.1f} GiB for patches and has {free / 2**30:.1f} free; make room.")
+        raise NoSpace(f"{path.parent} needs {needed / 2**30:.1f} GiB for patches and has {free / 2**30:.1f} free; make room.")
     barcodes = np.array([[barcode.encode()] for barcode in known.barcodes])
     early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     early.set_layout(h5py.h5d.CONTIGUOUS)

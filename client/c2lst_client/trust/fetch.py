@@ -25,7 +25,7 @@ from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import TargetFile
 
 from c2lst_client.egress import HttpStatus, Sink
-from c2lst_shared.errors import BadArtefact, BadInput, TransferFailed
+from c2lst_shared.errors import BadArtefact, BadInput, NoSpace, TransferFailed
 
 TEMPORARY = {httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS}  # and every 5xx
 BATCH_BYTES = 1 << 20
@@ -218,7 +218,7 @@ def writable(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in FULL:
-            raise BadInput(f"The disk of {folder} is full; make room and run again, it goes on where it was.") from error
+            raise NoSpace(f"The disk of {folder} is full; make room and run again, it goes on where it was.") from error
         if error.errno in CLOSED:
             raise BadInput(f"{folder} cannot be written ({error.strerror}); check its owner and how it is mounted.") from error
         raise

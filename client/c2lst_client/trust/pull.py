@@ -25,7 +25,7 @@ from c2lst_client.trust.quarantine import set_aside, why_set_aside
 from c2lst_client.trust.refusals import refusals
 from c2lst_client.trust.seen import check_clock, load_seen, remember
 from c2lst_client.trust.signed import signed_organs, signed_targets
-from c2lst_shared.errors import BadArtefact, BadInput, TransferFailed
+from c2lst_shared.errors import BadArtefact, BadInput, NoSpace, TransferFailed
 from c2lst_shared.progress import Progress, Silent
 from c2lst_shared.release.manifest import MANIFEST, MAX_MANIFEST_BYTES, SAMPLES, WEIGHTS, Manifest, parse_manifest
 from c2lst_shared.release.targets import (
@@ -272,9 +272,7 @@ def _put_in_place(part: Path, folder: Path) -> None:
 def _check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < needed + SPARE_BYTES:
-        raise BadInput(
-            f"The release needs {needed / 1e6:.0f} MB and {folder} has {free / 1e6:.0f} MB; make room and run again."
-        )
+        raise NoSpace(f"The release needs {needed / 1e6:.0f} MB and {folder} has {free / 1e6:.0f} MB; make room and run again.")
 
 
 def _kilobytes(count: int) -> int:

@@ -1,10 +1,10 @@
-"""What the server remembers beside its files: who may ask for what, and which run became which release."""
+"""What the server remembers beside its files: who may ask for what, which run became which release, and rounds."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import DateTime, Dialect, ForeignKey, MetaData, String, TypeDecorator, UniqueConstraint
+from sqlalchemy import DateTime, Dialect, ForeignKey, MetaData, String, Text, TypeDecorator, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 INVITED, ACTIVE, SUSPENDED = "invited", "active", "suspended"
@@ -118,3 +118,46 @@ class Release(Base):
     run_id: Mapped[str] = mapped_column(String(64), unique=True)
     weights_sha256: Mapped[str] = mapped_column(String(64))
     published: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Round(Base):
+    """Work that was offered to some sites."""
+
+    __tablename__ = "rounds"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    round_id: Mapped[str] = mapped_column(String(16), unique=True)
+    offer: Mapped[str] = mapped_column(Text)  # JSON of `wire.RoundOffer`, the same for every site
+    started: Mapped[datetime] = mapped_column(UtcDateTime)
+    deadline: Mapped[datetime] = mapped_column(UtcDateTime)
+    cancelled: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when somebody gave it up
+    closed: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when nothing more was asked
+    driver: Mapped[str | None] = mapped_column(String(64))  # who drives it now
+    driver_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    sites: Mapped[list[RoundSite]] = relationship(
+        back_populates="round", cascade="all, delete-orphan", order_by="RoundSite.site"
+    )
+
+
+class RoundSite(Base):
+    """How a round stands at one site, as the site last said. The name stays when the site is removed."""
+
+    __tablename__ = "round_sites"
+    __table_args__ = (UniqueConstraint("round_id", "site"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    round_id: Mapped[int] = mapped_column(ForeignKey("rounds.id", ondelete="CASCADE"), index=True)
+    site: Mapped[str] = mapped_column(String(32))
+    state: Mapped[str] = mapped_column(String(16))  # not_sent, offered, or one of `wire.SiteState`
+    stage: Mapped[str | None] = mapped_column(String(16))
+    step: Mapped[int | None]
+    steps: Mapped[int | None]
+    eta_seconds: Mapped[int | None]
+    error: Mapped[str | None] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(String(16))
+    offered: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when the offer was first sent
+    answered: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when the site last answered
+    unreachable_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    asked: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when it was last sent a request
+    result: Mapped[str | None] = mapped_column(Text)  # JSON of `wire.RoundResult`
+    round: Mapped[Round] = relationship(back_populates="sites")

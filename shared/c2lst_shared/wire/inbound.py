@@ -1,104 +1,18 @@
-"""Every message that crosses the boundary of a site, in both directions. Read this file to know what may leave.
-
-A `WireMessage` leaves the site: the site's one HTTP client sends nothing else, apart from the paths of what it downloads.
-A `WireReply` comes in. Secrets (tokens and what is signed to get one) print as stars everywhere but in the bytes that are sent.
-"""
+"""Everything that comes in to a site: answers of the server, the enrolment file, and requests of rounds."""
 
 from __future__ import annotations
 
 import ipaddress
 from datetime import datetime
-from typing import Annotated, Any, ClassVar, Literal
-from urllib.parse import urlencode, urlsplit
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import (
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
-    Field,
-    PlainSerializer,
-    SecretStr,
-    SerializationInfo,
-    StringConstraints,
-    model_validator,
-)
+from pydantic import AwareDatetime, Field, StringConstraints, TypeAdapter, model_validator
 
-from c2lst_shared.release.manifest import NAME_PATTERN, Organ, Sha256
+from c2lst_shared.release.manifest import Organ, Sha256
+from c2lst_shared.wire.terms import CertificatePem, RoundRequest, Secret, SiteName, WireReply
 
-REVEAL = {"reveal": True}  # the serialisation context under which a secret is written out
-
-
-def _star(secret: SecretStr, info: SerializationInfo[Any]) -> str:
-    return secret.get_secret_value() if info.context == REVEAL else str(secret)
-
-
-Secret = Annotated[SecretStr, PlainSerializer(_star, return_type=str)]
-SiteName = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
-PublicKeyPem = Annotated[str, StringConstraints(max_length=2_000, pattern=r"^-----BEGIN PUBLIC KEY-----\n")]
-CertificatePem = Annotated[str, StringConstraints(max_length=100_000, pattern=r"^-----BEGIN CERTIFICATE-----\n")]
-
-
-class WireMessage(BaseModel):
-    """Something that leaves the site, in the body of one POST: JSON, unless a standard asks for a form."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    path: ClassVar[str]  # where it is posted
-    media_type: ClassVar[str] = "application/json"
-
-    def body(self) -> bytes:
-        """Return the bytes that are sent, secrets included."""
-        return self.model_dump_json(context=REVEAL).encode()
-
-    def for_audit(self) -> dict[str, Any]:
-        """Return the same content for the audit log, with stars for secrets."""
-        return self.model_dump(mode="json")
-
-
-class EnrolmentRequest(WireMessage):
-    """The site presents its one-time token and its public key; the private key stays where it was made."""
-
-    path: ClassVar[str] = "/api/v1/sites/enrol"
-
-    token: Secret
-    public_key_pem: PublicKeyPem  # EC P-384, SubjectPublicKeyInfo
-
-
-ASSERTION_ALGORITHM = "ES384"  # what an EC P-384 key signs with (RFC 7518, section 3.4)
-ASSERTION_SECONDS = 300  # the longest time for which an assertion may be valid
-Assertion = Annotated[SecretStr, Field(max_length=4_000), PlainSerializer(_star, return_type=str)]
-
-
-class TokenRequest(WireMessage):
-    """The site asks for an access token with an assertion that its own key signed (RFC 6749, 4.4; RFC 7523, 2.2)."""
-
-    path: ClassVar[str] = "/api/v1/token"
-    media_type: ClassVar[str] = "application/x-www-form-urlencoded"
-
-    grant_type: Literal["client_credentials"] = "client_credentials"
-    client_assertion_type: Literal["urn:ietf:params:oauth:client-assertion-type:jwt-bearer"] = (
-        "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-    )
-    client_assertion: Assertion
-
-    def body(self) -> bytes:
-        """Return the form that the standard asks for."""
-        return urlencode(self.model_dump(context=REVEAL)).encode()
-
-
-class KeyRotation(WireMessage):
-    """The site puts a new public key in the place of its old one; an assertion of the new key shows that it has it."""
-
-    path: ClassVar[str] = "/api/v1/sites/me/key"
-
-    public_key_pem: PublicKeyPem
-    proof: Assertion
-
-
-class WireReply(BaseModel):
-    """Something that comes in. A newer server may say more: what this version does not know is ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
+MAX_REQUEST_BYTES = 16_384  # of any request in a round
 
 
 class EnrolmentReply(WireReply):
@@ -210,3 +124,57 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+# ---- rounds -------------------------------------------------------------------------------------------------------------
+
+
+class RoundOffer(RoundRequest):
+    """Work that a site may take on, with all that decides what comes of it."""
+
+    kind: Literal["offer"] = "offer"
+    organ: Organ
+    release: Annotated[int, Field(ge=1, le=1_000_000)]  # number of the organ's release
+    fraction: Annotated[float, Field(ge=0.01, le=0.99)] = 0.25  # of the spots that train
+    split: Literal["random", "blocked"] = "random"
+    seed: Annotated[int, Field(ge=0, le=2**31)] = 0
+    genes: Annotated[int, Field(ge=1, le=20_000)] | None = None  # in the panel; the release suggests a number
+    steps: Annotated[int, Field(ge=1, le=1_000_000)]  # of adaptation
+    evaluate: bool = True  # whether morphology follows expression
+    cotrain: bool = True  # whether synthetic pairs help
+    seeds: Annotated[int, Field(ge=1, le=100)] | None = None  # of co-training; the release suggests a number
+    ratios: Annotated[tuple[Annotated[int, Field(ge=1, le=1_000)], ...], Field(min_length=1, max_length=8)] | None = None
+    hours: Annotated[float, Field(gt=0, le=1_000)]  # of compute that the round may take at each site
+    deadline: AwareDatetime  # what is not finished then is given up
+
+    @property
+    def release_name(self) -> str:
+        """The release's name, for example `mob/1`."""
+        return f"{self.organ}/{self.release}"
+
+
+class QueryStatus(RoundRequest):
+    """Where does the round stand? A finished one is answered with its result."""
+
+    kind: Literal["status"] = "status"
+
+
+class Cancel(RoundRequest):
+    """Give the round up."""
+
+    kind: Literal["cancel"] = "cancel"
+
+
+Request = Annotated[RoundOffer | QueryStatus | Cancel, Field(discriminator="kind")]
+_REQUESTS: TypeAdapter[RoundOffer | QueryStatus | Cancel] = TypeAdapter(Request)
+
+
+def parse_request(body: bytes) -> RoundOffer | QueryStatus | Cancel:
+    """Read a request of a round.
+
+    Raises:
+        ValueError: it is too long, or no request of this version.
+    """
+    if len(body) > MAX_REQUEST_BYTES:
+        raise ValueError(f"a request has at most {MAX_REQUEST_BYTES} bytes, not {len(body)}")
+    return _REQUESTS.validate_json(body)

@@ -1,0 +1,1 @@
+"""Rounds at the site: policy, queue, worker, and the answers to what the centre asks."""

@@ -1,0 +1,1 @@
+"""What both sides need to run Flower's processes: one FAB, one environment, one supervisor."""

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from fakes.central import Central
+
+from c2lst_server.db.models import ACTIVE, Site
+
+
+@pytest.fixture(scope="session")
+def rounds_template(tmp_path_factory: pytest.TempPathFactory) -> Central:
+    """A centre with a release of organ mob and sites a, b and c."""
+    central = Central(tmp_path_factory.mktemp("rounds") / "home")
+    central.publish("first")
+    with central.session() as session:
+        session.add_all(Site(name=name, state=ACTIVE, added=datetime.now(UTC)) for name in ("a", "b", "c"))
+        session.commit()
+    central.engine.dispose()
+    return central
+
+
+@pytest.fixture
+def central(rounds_template: Central, tmp_path: Path) -> Iterator[Central]:
+    central = rounds_template.copy(tmp_path / "central")
+    yield central
+    central.engine.dispose()
