@@ -20,6 +20,7 @@ from c2lst_shared.wire import RoundOffer
 from fakes.small_site import SmallSite
 
 ROUND = "0123456789abcdef"
+_WORKERS: list[subprocess.Popen[bytes]] = []
 TOY_JOB = (sys.executable, fakes.toy_job.__file__)
 
 
@@ -78,7 +79,9 @@ class RoundSite:
             f"command={TOY_JOB!r})"
         )
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), fakes.toy_job.PAUSE: str(pause)}
-        return subprocess.Popen([sys.executable, "-c", code], env=environment, start_new_session=True)
+        worker = subprocess.Popen([sys.executable, "-c", code], env=environment, start_new_session=True)
+        _WORKERS.append(worker)
+        return worker
 
     def wait(self, until: Callable[[Job], bool], seconds: float = 90) -> Job:
         """Wait for the only round to be so."""
@@ -90,6 +93,14 @@ class RoundSite:
 
     def adapter_sha256(self, round_id: str = ROUND) -> str:
         return adapter_sha256(self.home.round(round_id) / "adapter")
+
+
+def end_workers() -> None:
+    """End what a test that failed left; each takes its process with it."""
+    for worker in _WORKERS:
+        worker.kill()
+        worker.wait()
+    _WORKERS.clear()
 
 
 def adapter_sha256(folder: Path) -> str:
