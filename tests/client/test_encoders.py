@@ -47,7 +47,7 @@ def test_transformers_folder_gives_one_vector_per_patch_and_its_provenance(vit: 
     assert np.isfinite(features).all()
     np.testing.assert_allclose(encode(PATCHES[2:3])[0], features[2], atol=1e-5)
     assert provenance.weights_sha256 == hashlib.sha256((vit / "model.safetensors").read_bytes()).hexdigest()
-    assert (provenance.library, provenance.architecture, provenance.pooling) == ("transformers", "ViTModel", "pooled output")
+    assert (provenance.framework, provenance.architecture, provenance.pooling) == ("transformers", "ViTModel", "pooled output")
     assert provenance.preparation.side == 32
     assert str(vit.parent) not in provenance.model_dump_json()
 
@@ -195,7 +195,7 @@ def test_timm_checkpoint_with_sidecar_joins_class_token_and_mean_of_patch_tokens
     config = {"architecture": "vit_tiny", "model_args": arguments, "pretrained_cfg": {"input_size": [3, 28, 28]}}
     encode, name, provenance = load_encoder(_timm_file(tmp_path, config))
     features = encode(PATCHES)
-    assert (name, provenance.library, provenance.preparation.side, features.shape) == ("virchow", "timm", 28, (5, 8))
+    assert (name, provenance.framework, provenance.preparation.side, features.shape) == ("virchow", "timm", 28, (5, 8))
     assert provenance.pooling == "class token and mean of the patch tokens"
     np.testing.assert_allclose(features[:, :4], 0)
     assert np.abs(features[:, 4:]).min() > 0

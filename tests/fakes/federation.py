@@ -26,10 +26,14 @@ from fakes.tls import new_authority, server_files
 ROOT = Path(__file__).parents[2]
 
 
+def find_nginx() -> str | None:
+    return shutil.which("nginx") or ("/usr/sbin/nginx" if Path("/usr/sbin/nginx").exists() else None)
+
+
 def needs_nginx() -> str:
-    found = shutil.which("nginx") or ("/usr/sbin/nginx" if Path("/usr/sbin/nginx").exists() else None)
+    found = find_nginx()
     if found is None:
-        pytest.skip("nginx is not installed; `apt-get install nginx-light`")
+        pytest.fail("nginx is not installed, and these tests are about it: `apt-get install nginx-light`")
     return found
 
 
@@ -58,7 +62,7 @@ def listening(process: psutil.Process) -> list[int]:
 def watched(trace: Path) -> list[str]:
     """What to put before a command so that its connections, and those of all that it starts, are written to `trace`."""
     if shutil.which("strace") is None:
-        pytest.skip("strace is not installed; `apt-get install strace`")
+        pytest.fail("strace is not installed, and this test is about what it sees: `apt-get install strace`")
     calls = "trace=connect,sendto,sendmsg,sendmmsg"
     return ["strace", "-f", "-qq", "--seccomp-bpf", "-e", calls, "-o", str(trace)]
 

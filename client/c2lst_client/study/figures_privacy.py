@@ -11,6 +11,7 @@ from c2lst_client.evaluate.nuclei import Pixels
 from c2lst_client.privacy.results import AttackResult, Basis, NeighbourResult
 from c2lst_client.report.charts import WIDTH, Draw, printable, style
 from c2lst_client.report.theme import Theme, themes
+from c2lst_client.study.figure_style import new_figure
 from c2lst_shared.errors import BadInput
 
 if TYPE_CHECKING:
@@ -142,13 +143,8 @@ def closest_pairs_figure(generated: Pixels, training: Pixels, held_out: Pixels) 
 
 
 def _figure(plot: Draw, height: float) -> Figure:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    light, _ = themes()
-    with mpl.rc_context(style(light)):
-        figure = Figure(figsize=(1.2 * WIDTH, height), layout="constrained")
-        plot(figure.add_subplot(), light)
+    with new_figure(1.2 * WIDTH, height) as (figure, theme):
+        plot(figure.add_subplot(), theme)
     return figure
 
 

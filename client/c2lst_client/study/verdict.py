@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from c2lst_client.evaluate.results import Interval
 from c2lst_client.evaluate.statistics import direction
+from c2lst_client.report.words import duration
 from c2lst_client.study.design import AUGMENTED, REAL, StudyDesign, best_arms
 from c2lst_client.study.results import Control, EfficiencyPoint, RatioRow
 
@@ -34,9 +35,9 @@ def write_verdict(
         ),
         _about_fractions(points, both, design),
         _about_ratios(ratios),
-        f"Cost on this machine, all divisions: {_duration(seconds.get('adapt', 0.0))} of adaptation, "
-        f"{_duration(seconds.get('synthesise', 0.0))} of generating pairs, "
-        f"{_duration(seconds.get('co-train', 0.0))} of training predictors.",
+        f"Cost on this machine, all divisions: {duration(seconds.get('adapt', 0.0))} of adaptation, "
+        f"{duration(seconds.get('synthesise', 0.0))} of generating pairs, "
+        f"{duration(seconds.get('co-train', 0.0))} of training predictors.",
     ]
     floor = found["random", REAL, "mean"]
     if direction(floor) != "better":
@@ -88,8 +89,3 @@ def _about_ratios(ratios: Sequence[RatioRow]) -> str:
         f"Of the ratios, {best.ratio} pairs per spot does best ({words(best.against_real)} against real only; "
         f"{100 * best.genes_better:.0f} % of {best.genes} genes improve); it was picked after looking, so its figure flatters."
     )
-
-
-def _duration(seconds: float) -> str:
-    minutes = round(seconds / 60)
-    return f"{minutes // 60} h {minutes % 60:02} min" if minutes >= 60 else f"{minutes} min" if minutes else f"{seconds:.0f} s"
