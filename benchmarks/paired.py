@@ -99,7 +99,9 @@ def in_own_process(script: str, passed: list[str], case: str) -> Run:
     done = subprocess.run([sys.executable, script, *passed, "--case", case], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"Case {case!r} failed:\n{done.stderr.strip()[-2000:]}")
-    return Run(**json.loads(done.stdout.splitlines()[-1]))
+    run = Run(**json.loads(done.stdout.splitlines()[-1]))
+    print(f"  {case}: {run.units / run.seconds:.4g} a second, {run.peak_mib:.0f} MiB", file=sys.stderr)
+    return run
 
 
 def summarise(case: str, first: str, turns: list[dict[str, Run]]) -> Row:

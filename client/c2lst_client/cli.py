@@ -212,7 +212,17 @@ def adapt(
     from c2lst_client.dp_budget import sentence
     from c2lst_client.options import AdaptOptions
 
-    options = AdaptOptions(release, fraction, split, seed, genes, steps, overwrite, dp_epsilon, dp_delta)
+    options = AdaptOptions(
+        release=release,
+        fraction=fraction,
+        split=split,
+        genes=genes,
+        steps=steps,
+        seed=seed,
+        overwrite=overwrite,
+        dp_epsilon=dp_epsilon,
+        dp_delta=dp_delta,
+    )
     with _journey(home, site) as journey:
         adapted = journey.adapt(options)
     split_made = adapted.adaptation.split
@@ -241,7 +251,7 @@ def synthesise(
     """Generate synthetic pairs; they stay on this machine."""
     from c2lst_client.options import SampleOptions
 
-    options = SampleOptions(guidance, steps, sampler, seed, overwrite)
+    options = SampleOptions(guidance=guidance, steps=steps, sampler=sampler, seed=seed, overwrite=overwrite)
     with _journey(home, site) as journey:
         pairs = journey.synthesise(options, per_spot=per_spot, mode=expression)
     typer.echo(f"{len(pairs)} synthetic pairs in {pairs.folder}")
@@ -296,7 +306,9 @@ def evaluate(
     from c2lst_client.options import SampleOptions
 
     with _journey(home, site) as journey:
-        result = journey.evaluate(SampleOptions(guidance, steps, sampler, seed, overwrite))
+        result = journey.evaluate(
+            SampleOptions(guidance=guidance, steps=steps, sampler=sampler, seed=seed, overwrite=overwrite)
+        )
     if as_json:
         typer.echo(result.model_dump_json(indent=1))
         return
@@ -393,14 +405,14 @@ def study(
     from c2lst_client.options import StudyOptions
 
     options = StudyOptions(
-        release,
-        tuple(fraction) if fraction else None,
-        tuple(ratio) if ratio else None,
-        repeats,
-        seeds,
-        epochs,
-        encoder if encoder == "built-in" else Path(encoder),
-        hovernet,
+        release=release,
+        fractions=tuple(fraction) if fraction else None,
+        ratios=tuple(ratio) if ratio else None,
+        repeats=repeats,
+        seeds=seeds,
+        epochs=epochs,
+        encoder=encoder if encoder == "built-in" else Path(encoder),
+        hovernet=hovernet,
     )
     with _journey(home, site) as journey:
         if dry_run:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from c2lst_client.study.design import StudyDesign
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AdaptOptions:
     """What a user may choose; None keeps what the adapter has, or else what the release suggests."""
 
@@ -29,7 +29,7 @@ class AdaptOptions:
     dp_delta: float | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SampleOptions:
     """How patches are generated; None keeps what the release suggests."""
 
@@ -46,7 +46,7 @@ class SampleOptions:
         return SamplingConfig.model_validate(suggested.model_dump() | given)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class StudyOptions:
     """What a study varies; None keeps what the design or the release suggests."""
 

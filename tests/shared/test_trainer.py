@@ -7,6 +7,7 @@ import torch
 from c2lst_shared.checkpoint import load, save
 from c2lst_shared.diffusion.augment import StoredBatches, dihedral, to_unit
 from c2lst_shared.diffusion.backbone import build_backbone
+from c2lst_shared.diffusion.hardware import autocast
 from c2lst_shared.diffusion.schedule import NoiseSchedule
 from c2lst_shared.diffusion.trainer import Trainer, learning_rate
 from c2lst_shared.errors import BadArtefact, C2lstError
@@ -106,6 +107,26 @@ def test_diverged_training_says_so():
         parameter.data.fill_(float("nan"))
     with pytest.raises(C2lstError, match="diverged at step 0"):
         broken.train(ignore)
+
+
+def test_gradient_that_is_no_number_leaves_the_weights_alone():
+    broken = trainer()
+    first = next(broken.network.parameters())
+    first.register_hook(lambda gradient: gradient * float("nan"))
+    before = {name: tensor.clone() for name, tensor in broken.network.state_dict().items()}
+    with pytest.raises(C2lstError, match=r"diverged at step 0 \(the loss is \d.*norm of its gradient nan"):
+        broken.train(ignore)
+    for name, tensor in broken.network.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+
+
+def test_attention_never_takes_cudnns_kernel_whose_gradients_can_be_nan():
+    assert torch.backends.cuda.cudnn_sdp_enabled()
+    with autocast(torch.device("cpu")):
+        assert not torch.backends.cuda.cudnn_sdp_enabled()
+        assert torch.backends.cuda.flash_sdp_enabled()
+        assert torch.backends.cuda.mem_efficient_sdp_enabled()
+    assert torch.backends.cuda.cudnn_sdp_enabled()
 
 
 def test_checkpoint_of_other_settings_is_not_used(tmp_path):

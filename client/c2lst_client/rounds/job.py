@@ -87,7 +87,14 @@ def round_site(home: Home, job: Job) -> Site:
 
 def run_steps(journey: Journey, offer: RoundOffer, reporter: Reporter) -> Measured:
     """Do what the offer asks for and return what was measured."""
-    options = AdaptOptions(offer.release_name, offer.fraction, offer.split, offer.genes, offer.steps, offer.seed)
+    options = AdaptOptions(
+        release=offer.release_name,
+        fraction=offer.fraction,
+        split=offer.split,
+        genes=offer.genes,
+        steps=offer.steps,
+        seed=offer.seed,
+    )
     adapted = journey.adapt(options)
     reporter.stage = "backbone"
     denoising = journey.measure_backbone()

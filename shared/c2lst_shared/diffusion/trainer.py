@@ -177,14 +177,21 @@ class Trainer:
                 loss = losses.mean() / config.accumulation
                 loss.backward()
             total += loss.detach()
-        nn.utils.clip_grad_norm_(self._parameters, config.clip_norm)
+        norm = nn.utils.clip_grad_norm_(self._parameters, config.clip_norm)
+        value = self._workers.mean(total)
+        self._require_finite(value, float(norm))  # before the step: weights that are no numbers would be of no more use
         self._optimizer.step()
         self._optimizer.zero_grad(set_to_none=True)
         self._ema.step(self._parameters)
-        value = self._workers.mean(total)
-        if not math.isfinite(value):
-            raise C2lstError(f"Training diverged at step {self.step} (the loss is {value}); lower the learning rate.")
         return value
+
+    def _require_finite(self, loss: float, norm: float) -> None:
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            raise C2lstError(
+                f"Training diverged at step {self.step} (the loss is {loss:g}, the norm of its gradient {norm:g}); what was "
+                "saved before is kept. Lower the learning rate; a gradient of nan with a usual loss is a fault of the card or its "
+                "libraries: the same command goes on from the last checkpoint."
+            )
 
     def _draw(self, batches: Batches, size: int, generator: torch.Generator, *, training: bool) -> Draw:
         """Draw a batch of `size`; in training this process's part of it, with conditions dropped."""
