@@ -10,7 +10,7 @@ from c2lst_client import cli
 from c2lst_client.options import AdaptOptions, SampleOptions, StudyOptions
 
 
-class Asked(Exception):  # noqa: N818
+class Asked(Exception):
     """Carries what a step was asked for out of the command."""
 
 

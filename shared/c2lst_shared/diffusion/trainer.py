@@ -189,8 +189,8 @@ class Trainer:
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise C2lstError(
                 f"Training diverged at step {self.step} (the loss is {loss:g}, the norm of its gradient {norm:g}); what was "
-                "saved before is kept. Lower the learning rate; a gradient of nan with a usual loss is a fault of the card or its "
-                "libraries: the same command goes on from the last checkpoint."
+                "saved before is kept. Lower the learning rate; a gradient of nan with a usual loss is a fault of the card or "
+                "of its libraries, and the same command goes on from the last checkpoint."
             )
 
     def _draw(self, batches: Batches, size: int, generator: torch.Generator, *, training: bool) -> Draw:
