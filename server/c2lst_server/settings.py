@@ -16,7 +16,6 @@ from c2lst_server.home import Home
 from c2lst_server.publishing.passphrase import read_passphrase_file
 from c2lst_shared.errors import BadInput
 
-
 SECRETS = Path("/run/secrets")  # where container engines put them
 
 

@@ -141,10 +141,10 @@ class Drill:
         name = site.name.removeprefix("c2lst-")
         authority = (self.folder / "secrets" / "ca_cert.pem").read_text()
         self.centre.inside("server", "sh", "-c", "cat > /tmp/ca.pem", stdin=authority)
-        asked = ("--url", f"https://{HOST}:{PORT}", "--ca", "/tmp/ca.pem", "--out", "/tmp/enrolment.json")  # noqa: S108
+        asked = ("--url", f"https://{HOST}:{PORT}", "--ca", "/tmp/ca.pem", "--out", "/tmp/enrolment.json")
         self.centre.inside("server", "c2lst-server", "sites", "add", name, *asked)
         file = Path(site.environment["C2LST_DATA"]) / "enrolment.json"
-        file.write_text(self.centre.inside("server", "cat", "/tmp/enrolment.json"))  # noqa: S108
+        file.write_text(self.centre.inside("server", "cat", "/tmp/enrolment.json"))
         file.chmod(0o644)
         site.compose("up", "--no-start")
         call([*ENGINE, "network", "connect", "--alias", HOST, f"{site.name}_site", self.centre.container("proxy")])
