@@ -32,6 +32,12 @@ class Link:
     folder: Path
     port: int = PORT
 
+    @classmethod
+    def started_in(cls, folder: Path) -> Link:
+        """Return where the SuperLink of `folder` listens, or listened last."""
+        link = cls(folder)
+        return cls(folder, int(link.port_file.read_text())) if link.port_file.exists() else link
+
     @property
     def address(self) -> str:
         """Its host and port."""
@@ -51,6 +57,16 @@ class Link:
     def database(self) -> Path:
         """Flower's own SQLite database: nodes, runs and messages survive a restart. Its folder is the owner's only."""
         return self.folder / "state" / "state.sqlite3"
+
+    @property
+    def port_file(self) -> Path:
+        """Holds the port of the last start, for the service and for commands."""
+        return self.folder / "port"
+
+    @property
+    def processes(self) -> Path:
+        """Says which processes of `c2lst-server superlink` live (`c2lst_shared.flower.heartbeat`)."""
+        return self.folder / "processes.json"
 
     @property
     def tasks_secret(self) -> Path:

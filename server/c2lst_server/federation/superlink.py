@@ -22,10 +22,12 @@ from c2lst_server.federation.keys_in_step import active_keys, keep_in_step
 from c2lst_server.federation.link import Link
 from c2lst_server.federation.run import named
 from c2lst_server.settings import Settings
+from c2lst_shared import atomic
 from c2lst_shared.errors import TransferFailed
 from c2lst_shared.flower import child
 from c2lst_shared.flower.environment import flower_environment
 from c2lst_shared.flower.fab import ROUND, build_fab
+from c2lst_shared.flower.heartbeat import Heartbeat
 from c2lst_shared.flower.supervisor import Event, Service, Supervisor
 from c2lst_shared.flower.tasks import take_secret
 from c2lst_shared.locking import locked
@@ -37,6 +39,7 @@ log = logging.getLogger(__name__)
 
 SUPERLINK, RUNS = "superlink", "runs"
 STEP_SECONDS = 3.0  # between two comparisons with SuperLink
+STEP_TIMEOUT = 10.0  # for which a SuperLink that hangs is waited for: meanwhile nothing else is looked at
 AGAIN_SECONDS = 15.0  # between two runs of a round, whose driver may end at once while another one's lease runs
 
 
@@ -71,12 +74,20 @@ def run_superlink(
         engine = open_database(settings)
         step = _Step(engine, link, named(parts.open_rounds))
 
-        def heard(event: Event) -> None:
-            report(event)
-            step.hear(event)
-
         try:
-            Supervisor(centre_services(settings, link, parts), heard).run(stop, meanwhile=step)
+            services = centre_services(settings, link, parts)
+            with Heartbeat(link.processes, [service.name for service in services]) as heartbeat:
+
+                def heard(event: Event) -> None:
+                    report(event)
+                    step.hear(event)
+                    heartbeat.hear(event)
+
+                def meanwhile() -> None:
+                    heartbeat.beat()
+                    step()
+
+                Supervisor(services, heard).run(stop, meanwhile=meanwhile)
         finally:
             engine.dispose()
 
@@ -85,6 +96,7 @@ def centre_services(settings: Settings, link: Link, parts: Parts) -> list[Servic
     """Return the processes of the centre, with the files that they need in place."""
     link.renew_certificate()
     link.control_token()
+    atomic.write_text(link.port_file, str(link.port))
     take_secret(link.tasks_secret)
     link.database.parent.mkdir(exist_ok=True, mode=0o700)  # Flower makes files that everybody can read
     home = str(settings.folders.path)
@@ -160,7 +172,7 @@ class _Step:
         try:
             with self._sessions() as session:
                 keys, rounds = set(active_keys(session)), self._open_rounds(session)
-            with open_control(self._link) as control:
+            with open_control(self._link, timeout=STEP_TIMEOUT) as control:
                 registered, taken_off = keep_in_step(keys, control, self._link.database)
                 if self._orphans:
                     end_runs(control)
