@@ -35,6 +35,7 @@ class Policy(Record):
     window: Window | None = None  # when work may run, for example 20:00-06:00; None = always
     withhold: tuple[Metric, ...] = ()  # metrics that are not sent
     min_spots: Annotated[int, Field(ge=MIN_SPOTS, le=10_000)] = MIN_SPOTS  # that every number sent stands on at least
+    keep_rounds_days: Annotated[int, Field(ge=0, le=36_500)] = 30  # for which a round's folder is kept when it is over
     fab_sha256: Sha256 | None = None  # of the one Flower app that may run here; None = the one that this version names
 
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from c2lst_client.rounds.cleaning import clean_rounds
 from c2lst_client.rounds.failures import wait_after
 from c2lst_client.rounds.job_queue import LEASE_SECONDS, Job, JobQueue
 from c2lst_client.rounds.policy import load_policy
@@ -30,6 +31,7 @@ from c2lst_shared.stopping import stop_on_signal
 log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 2.0  # between two looks at the queue
+CLEAN_SECONDS = 3600.0  # between two looks for old rounds
 GRACE_SECONDS = 120.0  # for a process to save and end
 JOB = (sys.executable, "-m", "c2lst_client.rounds.job")
 
@@ -51,8 +53,11 @@ def supervise(
         command: starts the process that works on a round.
     """
     queue = JobQueue(settings.folders.round_queue)
-    taken = 0
+    taken, clean_at = 0, time.monotonic()
     while not stop():
+        if time.monotonic() >= clean_at:
+            _clean(settings)
+            clean_at = time.monotonic() + CLEAN_SECONDS
         try:
             job, owner = _next(settings, queue, lease)
         except (C2lstError, sqlite3.Error, OSError):
@@ -66,6 +71,16 @@ def supervise(
         else:
             _wait(pause, stop)
     return taken
+
+
+def _clean(settings: Settings) -> None:
+    """Remove the folders of rounds that have been over for longer than the policy keeps them."""
+    home = settings.folders
+    try:
+        for old in clean_rounds(home, load_policy(home).keep_rounds_days):
+            log.info("Removed the folder of round %s, %s %.0f days ago.", old.job.round_id, old.job.state, old.days)
+    except (C2lstError, sqlite3.Error, OSError):
+        log.exception("Old rounds cannot be cleaned now.")
 
 
 def _next(settings: Settings, queue: JobQueue, lease: float) -> tuple[Job | None, str]:
