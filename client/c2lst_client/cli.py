@@ -276,13 +276,19 @@ def export(
     """Copy synthetic pairs out of the state folder, after asking; the audit log gets a line."""
     from c2lst_client.audit import AuditLog
     from c2lst_client.export import plan_export, write_export
+    from c2lst_client.rounds.policy import load_policy
     from c2lst_client.sites import open_site
 
     folder = _home(home)
     opened = open_site(folder, site)
     with opened.exclusively():
         planned = plan_export(
-            opened, out, format=format, allow_observed=allow_observed, without_privacy_check=without_privacy_check
+            opened,
+            out,
+            policy=load_policy(folder),
+            format=format,
+            allow_observed=allow_observed,
+            without_privacy_check=without_privacy_check,
         )
         for sentence in planned.sentences():
             typer.echo(sentence)

@@ -139,6 +139,9 @@ def show_policy(home: HomeOption = None, as_json: JsonOption = False) -> None:
         "window": policy.window or "always",
         "withhold": ", ".join(policy.withhold) or "nothing",
         "min_spots": str(policy.min_spots),
+        "export": {"allow": "synthetic pairs may leave by the rule of privacy", "never": "no synthetic pair leaves"}[
+            policy.export
+        ],
         "keep_rounds_days": str(policy.keep_rounds_days),
         "fab_sha256": policy.fab_sha256 or "that of the installed package",
     }
@@ -155,6 +158,7 @@ def set_policy(
     window: Annotated[str | None, typer.Option(help="When work may run, like 20:00-06:00; 'always'.")] = None,
     withhold: Annotated[str | None, typer.Option(help="Metrics that are not sent, with commas; 'nothing'.")] = None,
     min_spots: Annotated[int | None, typer.Option(help="Least number of spots that a number sent stands on.")] = None,
+    export: Annotated[Literal["allow", "never"] | None, typer.Option(help="Of synthetic pairs: allow or never.")] = None,
     keep_rounds_days: Annotated[
         int | None, typer.Option(help="Days for which a round's folder is kept when it is over.")
     ] = None,
@@ -169,6 +173,7 @@ def set_policy(
         "max_steps": max_steps,
         "max_hours": max_hours,
         "min_spots": min_spots,
+        "export": export,
         "keep_rounds_days": keep_rounds_days,
     }
     changes = {name: value for name, value in changes.items() if value is not None}
