@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from c2lst_client.home import Home
-from c2lst_client.rounds.job_queue import Job, JobQueue, is_over
+from c2lst_client.rounds.job_queue import JobQueue
+from c2lst_client.rounds.queue_database import Job, is_over
 from c2lst_shared import locking
 from c2lst_shared.errors import Busy
 

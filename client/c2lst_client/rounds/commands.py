@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from c2lst_client.rounds.job_queue import Job, JobQueue
+    from c2lst_client.rounds.job_queue import JobQueue
+    from c2lst_client.rounds.queue_database import Job
     from c2lst_client.settings import Settings
 
 rounds_app = typer.Typer(no_args_is_help=True, help="What the centre asks this institution to compute.")

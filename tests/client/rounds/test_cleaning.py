@@ -34,8 +34,8 @@ def fill(site: RoundSite, round_id: str) -> Path:
 
 def finished(site: RoundSite, round_id: str = ROUND) -> Path:
     handle(site.home, offer(round_id).body())
-    site.queue.claim("worker")
-    site.queue.finish(round_id, "worker", RoundResult(round_id=round_id, genes=6))
+    site.leases.claim("worker")
+    site.leases.finish(round_id, "worker", RoundResult(round_id=round_id, genes=6))
     return fill(site, round_id)
 
 
@@ -57,7 +57,7 @@ def test_folder_goes_when_it_is_old_and_the_centre_still_gets_the_result(site: R
 def test_only_rounds_that_are_over_are_cleaned(site: RoundSite) -> None:
     """One that runs, though its lease has run out; one that waits; one that the queue does not know."""
     handle(site.home, offer().body())
-    site.queue.claim("worker", 0.0)
+    site.leases.claim("worker", 0.0)
     change_policy(site.home, {"mode": "ask"})
     handle(site.home, offer(OTHER).body())
     folders = [fill(site, round_id) for round_id in (ROUND, OTHER, STRANGE)]

@@ -57,8 +57,8 @@ def test_unknown_round_is_one_sentence(site, client):
 def test_result_is_shown_as_it_is_sent(site, client):
     client("policy", "set", "--mode", "auto", "--withhold", "genes")
     handle(site.home, offer().body())
-    site.queue.claim("worker")
-    site.queue.finish(ROUND, "worker", RoundResult(round_id=ROUND, genes=6, seconds=9))
+    site.leases.claim("worker")
+    site.leases.finish(ROUND, "worker", RoundResult(round_id=ROUND, genes=6, seconds=9))
     shown = json.loads(client("rounds", "show", ROUND, "--json")[1])
     assert (shown["sent"]["genes"], shown["sent"]["seconds"]) == (None, 9)
 
@@ -118,8 +118,8 @@ def test_worker_with_nothing_to_do_ends_when_asked_for_once(site, client):
 def test_old_rounds_are_cleaned_on_request_and_their_results_stay(site, client):
     client("policy", "set", "--mode", "auto", "--keep-rounds-days", "7")
     handle(site.home, offer().body())
-    site.queue.claim("worker")
-    site.queue.finish(ROUND, "worker", RoundResult(round_id=ROUND, genes=6))
+    site.leases.claim("worker")
+    site.leases.finish(ROUND, "worker", RoundResult(round_id=ROUND, genes=6))
     folder = site.home.round(ROUND)
     folder.mkdir()
     (folder / "weights").write_bytes(b"x" * 200_000)
