@@ -276,13 +276,19 @@ def export(
     """Copy synthetic pairs out of the state folder, after asking; the audit log gets a line."""
     from c2lst_client.audit import AuditLog
     from c2lst_client.export import plan_export, write_export
+    from c2lst_client.rounds.policy import load_policy
     from c2lst_client.sites import open_site
 
     folder = _home(home)
     opened = open_site(folder, site)
     with opened.exclusively():
         planned = plan_export(
-            opened, out, format=format, allow_observed=allow_observed, without_privacy_check=without_privacy_check
+            opened,
+            out,
+            policy=load_policy(folder),
+            format=format,
+            allow_observed=allow_observed,
+            without_privacy_check=without_privacy_check,
         )
         for sentence in planned.sentences():
             typer.echo(sentence)
@@ -425,8 +431,24 @@ def study(
 
 
 @app.command()
-def join(home: HomeOption = None, as_json: JsonOption = False) -> None:
+def join(
+    check: Annotated[
+        bool, typer.Option("--check", help="Start nothing: say whether it runs and the centre sees it. Exit code 1 when not.")
+    ] = False,
+    grace: Annotated[
+        float, typer.Option(min=0, max=600, help="With --check: seconds after a start in which the link may be missing.")
+    ] = 120,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Take part in rounds until stopped: link to the centre, answer by the site's policy, work that was approved."""
+    if check:
+        from c2lst_client.federation.health_check import check_join
+
+        found = check_join(_settings(home), grace=grace)
+        unwell = found.state == "unwell"
+        typer.echo(found.model_dump_json(indent=1) if as_json else found.found, err=unwell and not as_json)
+        raise typer.Exit(int(unwell))
     from c2lst_client.federation.join import join as take_part
     from c2lst_shared.flower.supervisor import Event
     from c2lst_shared.stopping import stop_on_signal
@@ -440,7 +462,7 @@ def join(home: HomeOption = None, as_json: JsonOption = False) -> None:
 
 @app.command()
 def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Show the enrolment, the releases that are here, and how far each site is."""
+    """Show the enrolment, the releases that are here, how far each site is, and rounds that wait for approval."""
     from c2lst_client.status import read_status
 
     state = read_status(_home(home))
@@ -456,6 +478,7 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
         typer.echo(f"Site {site.name} ({site.organ}): {', '.join(site.done) or 'nothing made yet'}")
         if site.next:
             typer.echo(f"  next: c2lst-client {site.next} --site {site.name}")
+    typer.echo(f"Join      {state.join}")
     for round_id in state.rounds_waiting:
         typer.echo(f"Round {round_id} waits for approval: c2lst-client rounds show {round_id}")
 

@@ -1,7 +1,7 @@
 """`c2lst-client doctor`: what hospital IT wants to know before it calls anybody. Nothing is changed.
 
 Three requests go to the enrolled server, through the same door and log as everything else: is it well, an access token, and
-who it takes this site for.
+who it takes this site for. Where `join` runs, two more ask how the centre sees its node.
 """
 
 from __future__ import annotations
@@ -20,15 +20,17 @@ from tuf.api.metadata import Metadata
 
 from c2lst_client.audit import verify_chain
 from c2lst_client.egress import Egress
+from c2lst_client.federation.health_check import COMMAND, judge_join
 from c2lst_client.home import Home
 from c2lst_client.settings import Settings
 from c2lst_client.status import read_status
-from c2lst_client.trust.access import ask_who_we_are
+from c2lst_client.trust.access import ask_how_linked, ask_who_we_are
 from c2lst_client.trust.pinned import Enrolment, load_enrolment, open_egress, read_pinned_root
 from c2lst_client.trust.pull import verify_release
 from c2lst_client.trust.refusals import refusals
 from c2lst_client.trust.seen import check_clock, load_seen
 from c2lst_shared.errors import C2lstError
+from c2lst_shared.flower.heartbeat import take_pulse
 from c2lst_shared.release.targets import split_release
 from c2lst_shared.wire import Health
 
@@ -37,6 +39,7 @@ APART = timedelta(minutes=5)  # of two clocks that are right
 SOON = timedelta(days=14)  # before something runs out, its renewal is asked for
 
 State = Literal["ok", "warning", "fault"]
+_LINK_STATES: dict[str, State] = {"well": "ok", "starting": "warning", "unwell": "fault"}
 
 
 class Finding(BaseModel):
@@ -65,6 +68,8 @@ def examine(settings: Settings, *, offline: bool = False) -> list[Finding]:
         findings.append(_try("audit log", lambda: _log(home)))
         if not offline:
             findings += _network(settings, load_enrolment(home))
+        if "link" not in {finding.subject for finding in findings}:
+            findings.append(_link_unasked(home))
     return findings
 
 
@@ -174,6 +179,20 @@ def _access(egress: Egress, home: Home, enrolment: Enrolment) -> Finding:
     return Finding(subject="access", state="ok", found=f"the centre knows {known.site} as {known.state}, by this site's key")
 
 
+def _link(egress: Egress, home: Home, enrolment: Enrolment) -> Finding:
+    """How the centre sees the node of a site whose `join` was started."""
+    found = judge_join(home, lambda: ask_how_linked(egress, home, enrolment))
+    return Finding(subject="link", state=_LINK_STATES[found.state], found=found.found)
+
+
+def _link_unasked(home: Home) -> Finding:
+    if not home.join_processes.exists():
+        return Finding(subject="link", state="ok", found="`c2lst-client join` does not run: no part is taken in rounds")
+    pulse = take_pulse(home.join_processes, COMMAND)
+    found = pulse.fault or "`c2lst-client join` runs; the centre was not asked whether it sees the node"
+    return Finding(subject="link", state="fault" if pulse.fault else "ok", found=found)
+
+
 def _network(settings: Settings, enrolment: Enrolment) -> list[Finding]:
     """Each step only when the one before it succeeded."""
     through = f"through the proxy {settings.proxy}" if settings.proxy else "directly"
@@ -191,6 +210,8 @@ def _network(settings: Settings, enrolment: Enrolment) -> list[Finding]:
             if egress.certificate_ends is not None:
                 findings.append(_certificate(egress.certificate_ends))
             findings.append(_try("access", lambda: _access(egress, settings.folders, enrolment)))
+            if findings[-1].state == "ok" and settings.folders.join_processes.exists():
+                findings.append(_link(egress, settings.folders, enrolment))
     except C2lstError as error:
         return [*findings, Finding(subject="server", state="fault", found=str(error))]
     apart = abs(health.time - datetime.now(UTC))

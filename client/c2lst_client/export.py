@@ -1,7 +1,7 @@
 """Export: the one way by which synthetic pairs are copied out of the state folder; asked for, told, and written down.
 
 What says how a pair was mixed (which training spots, in what shares) stays behind. What the pairs give away all the same was
-measured before (`privacy/`), and the rule of `privacy/export_rule.py` decides on it.
+measured before (`privacy/`), and the rule of `privacy/export_rule.py` decides on it, where the policy lets pairs leave at all.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from c2lst_client.audit import AuditLog, Entry
 from c2lst_client.export_spatialdata import require_spatialdata, write_store
 from c2lst_client.privacy.export_rule import Decision, decide
 from c2lst_client.privacy.results import PrivacyResult
+from c2lst_client.rounds.policy import Policy
 from c2lst_client.sites import Site
 from c2lst_client.spots.pairs import PairSet, PairWriter
 from c2lst_shared.errors import BadInput
@@ -72,6 +73,7 @@ def plan_export(
     site: Site,
     out: Path,
     *,
+    policy: Policy,
     format: Format = "hest",
     allow_observed: bool = False,
     without_privacy_check: bool = False,
@@ -81,15 +83,21 @@ def plan_export(
     Args:
         site: whose pairs.
         out: a folder that does not exist yet.
+        policy: of the institution; what it forbids nothing below allows.
         format: the two files of HEST (`spots/pair_files.py`), or a SpatialData store (`export_spatialdata.py`).
         allow_observed: also export pairs whose expression is, or may be, a real spot's own.
         without_privacy_check: also export pairs whose privacy was not measured, or that the rule blocks.
 
     Raises:
-        BadInput: there are no complete pairs, `out` exists, the expression is observed and that was not allowed, privacy was
-            not measured or the rule blocks the export, or what writes the format is not installed.
+        BadInput: the policy lets nothing leave, there are no complete pairs, `out` exists, the expression is observed and that
+            was not allowed, privacy was not measured or the rule blocks the export, or what writes the format is not installed.
         BadArtefact: the pairs are damaged.
     """
+    if policy.export == "never":
+        raise BadInput(
+            f"The policy of this institution lets no synthetic pairs leave, so those of site {site.name} stay; whoever answers "
+            "for it changes that with `c2lst-client policy set --export allow`."
+        )
     pairs = PairSet.open(site.synthetic)
     if pairs.provenance.get("kind") != KIND:
         raise BadInput(f"{site.synthetic} holds {pairs.provenance.get('kind')}; run `c2lst-client synthesise` first.")

@@ -75,6 +75,11 @@ class Home:
         """Keys, logs and folders of the processes of `c2lst-client join`."""
         return self.path / "federation"
 
+    @property
+    def join_processes(self) -> Path:
+        """Says which processes of `c2lst-client join` live (`c2lst_shared.flower.heartbeat`)."""
+        return self.federation / "processes.json"
+
     def site(self, name: str) -> Path:
         """The folder of one slide that is worked on."""
         return self.path / "sites" / name

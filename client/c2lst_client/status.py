@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel
 
 from c2lst_client.home import Home
 from c2lst_client.rounds.job_queue import JobQueue
@@ -13,6 +13,7 @@ from c2lst_client.spots.pairs import PairSet
 from c2lst_client.trust.pinned import load_enrolment
 from c2lst_client.trust.quarantine import why_set_aside
 from c2lst_shared.errors import BadArtefact, BadInput
+from c2lst_shared.flower.heartbeat import take_pulse
 
 STEPS = ("adapt", "synthesise", "cotrain", "report")
 
@@ -36,6 +37,8 @@ class Status(BaseModel):
     releases: list[str]
     withdrawn: dict[str, str]  # release -> when and why
     sites: list[SiteStatus]
+    joined_since: AwareDatetime | None  # None = `join` does not run, or not well
+    join: str  # how it stands, in words
     rounds_waiting: list[str]  # for somebody to approve or decline them
 
 
@@ -43,6 +46,7 @@ def read_status(home: Home) -> Status:
     """Look at the state folder; nothing is changed and nothing is sent."""
     enrolment = load_enrolment(home) if home.enrolment.exists() else None
     quarantined = {f"{organ}/{number}": why_set_aside(home, organ, number) for organ, number in _numbered(home.quarantine)}
+    pulse = take_pulse(home.join_processes, "c2lst-client join")
     return Status(
         home=str(home.path),
         enrolled_as=enrolment.site if enrolment else None,
@@ -50,6 +54,8 @@ def read_status(home: Home) -> Status:
         releases=[f"{organ}/{number}" for organ, number in _numbered(home.releases)],
         withdrawn={name: str(withdrawal) for name, withdrawal in quarantined.items() if withdrawal},
         sites=[_site_status(open_site(home, name)) for name in site_names(home)],
+        joined_since=pulse.began if pulse.fault is None else None,
+        join=pulse.fault or f"runs since {pulse.began:%Y-%m-%d %H:%M} UTC",
         rounds_waiting=_rounds_waiting(home),
     )
 

@@ -18,6 +18,7 @@ from c2lst_shared.wire import (
     EnrolmentRequest,
     Health,
     KeyRotation,
+    LinkReply,
     SiteReply,
     TokenRequest,
 )
@@ -93,6 +94,7 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     AccessToken: {"access_token": _TOKEN, "token_type": "Bearer", "expires_in": 600},
     KeyRotation: {"public_key_pem": _PUBLIC_KEY, "proof": _ASSERTION},
     SiteReply: _SITE | {"state": "active"},
+    LinkReply: {"site": "hospital-a", "state": "offline", "since": "2026-11-25T08:12:30Z", "time": _MOMENT},
     SiteRecord: {
         "name": "hospital-a",
         "state": "active",

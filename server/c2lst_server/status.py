@@ -10,9 +10,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from c2lst_server.db.models import Site
+from c2lst_server.federation.site_links import sites_online
 from c2lst_server.home import Home
 from c2lst_server.publishing.catalogue import read_catalogue, reading
 from c2lst_server.publishing.initialise import root_fingerprint
+from c2lst_shared.errors import TransferFailed
 
 
 class Status(BaseModel):
@@ -23,6 +25,7 @@ class Status(BaseModel):
     expires: dict[str, datetime]  # role -> when sites stop accepting it
     releases: list[str]
     sites: dict[str, int]  # state -> how many
+    online: list[str] | None  # sites that are linked now, as SuperLink sees them; None = it does not answer
 
 
 def read_status(home: Home, session: Session) -> Status:
@@ -40,11 +43,17 @@ def read_status(home: Home, session: Session) -> Status:
         "snapshot": repository.snapshot().expires,
         "timestamp": repository.timestamp().expires,
     }
+    online: list[str] | None
+    try:
+        online = sites_online(home, session)
+    except TransferFailed:
+        online = None
     counts = session.execute(select(Site.state, func.count()).group_by(Site.state).order_by(Site.state))
     return Status(
         home=home.path,
         root_sha256=root_fingerprint(home),
         expires=expires,
         releases=[release.name for release in read_catalogue(home).releases],
+        online=online,
         sites={kind: int(count) for kind, count in counts},
     )

@@ -15,6 +15,7 @@ from c2lst_client.audit import AuditLog, verify_chain
 from c2lst_client.export import plan_export, write_export
 from c2lst_client.export_spatialdata import CHUNK, spot_radius, write_store
 from c2lst_client.home import Home
+from c2lst_client.rounds.policy import Policy
 from c2lst_client.sites import SiteRecord, open_site
 from c2lst_client.spots.circles import read_circles
 from c2lst_client.spots.pairs import PairSet
@@ -55,7 +56,7 @@ def pairs(site):
 
 @pytest.fixture
 def store(site, tmp_path):
-    planned = plan_export(site, tmp_path / "out.zarr", format="spatialdata", without_privacy_check=True)
+    planned = plan_export(site, tmp_path / "out.zarr", policy=Policy(), format="spatialdata", without_privacy_check=True)
     return write_export(planned, AuditLog(tmp_path / "audit.log"))
 
 
@@ -106,7 +107,7 @@ def test_export_says_so_in_the_log(store, tmp_path, pairs):
 
 def test_log_that_cannot_be_written_on_leaves_no_store(site, tmp_path):
     (tmp_path / "audit.log").write_text('{"incomplete')
-    planned = plan_export(site, tmp_path / "out.zarr", format="spatialdata", without_privacy_check=True)
+    planned = plan_export(site, tmp_path / "out.zarr", policy=Policy(), format="spatialdata", without_privacy_check=True)
     with pytest.raises(BadArtefact, match="ends in an incomplete line"):
         write_export(planned, AuditLog(tmp_path / "audit.log"))
     assert not list(tmp_path.glob("*out.zarr*"))
@@ -114,7 +115,7 @@ def test_log_that_cannot_be_written_on_leaves_no_store(site, tmp_path):
 
 
 def test_damaged_pairs_leave_no_store(site, tmp_path):
-    planned = plan_export(site, tmp_path / "out.zarr", format="spatialdata", without_privacy_check=True)
+    planned = plan_export(site, tmp_path / "out.zarr", policy=Policy(), format="spatialdata", without_privacy_check=True)
     (site.synthetic / "patches.h5").unlink()
     with pytest.raises(BadInput, match=r"out.zarr cannot be written"):
         write_export(planned, AuditLog(tmp_path / "audit.log"))
@@ -128,14 +129,14 @@ def test_observed_expression_needs_so_many_words_in_this_format_too(tmp_path, si
     ) as pairs:
         pairs.append(np.stack([patch(number, 8) for number in range(3)]))
     with pytest.raises(BadInput, match="or pass --allow-observed"):
-        plan_export(site, tmp_path / "out.zarr", format="spatialdata", without_privacy_check=True)
+        plan_export(site, tmp_path / "out.zarr", policy=Policy(), format="spatialdata", without_privacy_check=True)
 
 
 def test_missing_package_is_named_with_the_command_that_installs_it(tmp_path, site, monkeypatch):
     monkeypatch.setitem(sys.modules, "spatialdata", None)
     with pytest.raises(BadInput, match=r"spatialdata package, which is not installed; run: pip install 'c2lst\[spatialdata\]'"):
-        plan_export(site, tmp_path / "out.zarr", format="spatialdata", without_privacy_check=True)
-    assert plan_export(site, tmp_path / "out", without_privacy_check=True).format == "hest"
+        plan_export(site, tmp_path / "out.zarr", policy=Policy(), format="spatialdata", without_privacy_check=True)
+    assert plan_export(site, tmp_path / "out", policy=Policy(), without_privacy_check=True).format == "hest"
 
 
 def test_circles_touch_their_nearest_neighbours():

@@ -17,6 +17,7 @@ from c2lst_client.home import Home
 from c2lst_client.journey import Journey
 from c2lst_client.options import AdaptOptions, SampleOptions
 from c2lst_client.privacy.results import PrivacyResult
+from c2lst_client.rounds.policy import Policy
 from c2lst_client.settings import Settings
 from c2lst_client.sites import add_site, open_site, site_names
 from c2lst_client.status import read_status
@@ -126,11 +127,11 @@ def test_privacy_is_measured_once_per_set_of_pairs_and_opens_the_way_out(tmp_pat
     written = (run.site.privacy / "result.json").stat().st_mtime_ns
     assert journey(home).privacy() == found
     assert (run.site.privacy / "result.json").stat().st_mtime_ns == written
-    planned = plan_export(run.site, tmp_path / "out")
+    planned = plan_export(run.site, tmp_path / "out", policy=Policy())
     assert planned.privacy is not None
     run.synthesise(SampleOptions(overwrite=True), per_spot=1)
     with pytest.raises(BadInput, match="was not measured"):
-        plan_export(run.site, tmp_path / "out")
+        plan_export(run.site, tmp_path / "out", policy=Policy())
     assert run.privacy().pairs != found.pairs
 
 

@@ -12,6 +12,7 @@ from c2lst_client.audit import AuditLog
 from c2lst_client.export import plan_export, write_export
 from c2lst_client.home import Home
 from c2lst_client.predictions import write_predictions
+from c2lst_client.rounds.policy import Policy
 from c2lst_client.sites import SiteRecord, open_site
 
 pytestmark = [
@@ -29,7 +30,7 @@ def pairs(tmp_path):
     provenance = {"kind": "synthetic pairs", "expression": "interpolated"}
     with writer(site.synthetic, 30, 8, provenance=provenance) as pairs:
         pairs.append(np.stack([patch(number, 8) for number in range(30)]))
-    planned = plan_export(site, tmp_path / "out", without_privacy_check=True)
+    planned = plan_export(site, tmp_path / "out", policy=Policy(), without_privacy_check=True)
     return write_export(planned, AuditLog(home.audit_log)) / "expression.h5ad"
 
 

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import fakes.toy_job
 from c2lst_client.home import Home
-from c2lst_client.rounds.job_queue import Job, JobQueue
+from c2lst_client.rounds.job_queue import JobQueue
+from c2lst_client.rounds.leases import Leases
 from c2lst_client.rounds.policy import change_policy
+from c2lst_client.rounds.queue_database import Job
 from c2lst_client.sites import add_site
 from c2lst_shared.wire import RoundOffer
 from fakes.small_site import SmallSite
@@ -61,6 +63,10 @@ class RoundSite:
     @property
     def queue(self) -> JobQueue:
         return JobQueue(self.home.round_queue)
+
+    @property
+    def leases(self) -> Leases:
+        return Leases(self.home.round_queue)
 
     @property
     def job(self) -> Job:

@@ -154,6 +154,26 @@ def test_second_supervisor_in_a_home_is_told_that_there_is_one(federation: Feder
         federation.server("superlink")
 
 
+def test_health_checks_go_by_what_superlink_sees(federation: Federation) -> None:
+    check = ("join", "--check", "--grace", "0")
+    assert "the centre sees this site online" in federation.client("a", *check)
+    assert "and answers; sites online: a, b." in federation.server("superlink", "--check", "--grace", "0")
+    assert "Sites online      a, b\n" in federation.server("status")
+
+    node = psutil.Process(federation.child("a", "node"))
+    node.suspend()  # it lives, and says nothing: so does one that lost its link
+    try:
+        wait_for(lambda: _online(federation) == 1, 90, "SuperLink has given a up")
+        with pytest.raises(AssertionError, match="The centre has not heard of this site's node since 20"):
+            federation.client("a", *check)
+        assert "the centre sees this site online" in federation.client("b", *check), "each site sees itself"
+        assert "sites online: b." in federation.server("superlink", "--check")
+    finally:
+        node.resume()
+    wait_for(lambda: _online(federation) == 2, 90, "a is linked again")
+    assert "the centre sees this site online" in federation.client("a", *check)
+
+
 def test_suspended_site_is_cut_off_and_comes_back_when_resumed(federation: Federation) -> None:
     federation.server("sites", "suspend", "b")
     wait_for(lambda: _online(federation) == 1, 30, "SuperLink knows b no more")

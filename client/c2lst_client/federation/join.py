@@ -23,6 +23,7 @@ from c2lst_shared import atomic
 from c2lst_shared.errors import BadInput
 from c2lst_shared.flower import child
 from c2lst_shared.flower.environment import flower_environment
+from c2lst_shared.flower.heartbeat import Heartbeat
 from c2lst_shared.flower.supervisor import Event, Service, Supervisor
 from c2lst_shared.flower.tasks import take_secret
 from c2lst_shared.locking import locked
@@ -64,9 +65,21 @@ def join(
     home.federation.mkdir(parents=True, exist_ok=True, mode=0o700)
     with locked(home.federation / ".lock", f"Another `c2lst-client join` runs in {home.path}; stop it first.", wait=0):
         services = site_services(settings, enrolment, parts or Parts())
-        supervisor = Supervisor(services, report)
         key = _KeyFile(home)
-        supervisor.run(stop, meanwhile=lambda: supervisor.restart(NODE) if key.changed() else None)
+        with Heartbeat(home.join_processes, [service.name for service in services]) as heartbeat:
+
+            def heard(event: Event) -> None:
+                report(event)
+                heartbeat.hear(event)
+
+            supervisor = Supervisor(services, heard)
+
+            def meanwhile() -> None:
+                heartbeat.beat()
+                if key.changed():
+                    supervisor.restart(NODE)
+
+            supervisor.run(stop, meanwhile=meanwhile)
 
 
 def site_services(settings: Settings, enrolment: Enrolment, parts: Parts) -> list[Service]:

@@ -6,8 +6,9 @@ import time
 
 from c2lst_client.home import Home
 from c2lst_client.rounds.handle import slides_of
-from c2lst_client.rounds.job_queue import Job, JobQueue
+from c2lst_client.rounds.job_queue import JobQueue
 from c2lst_client.rounds.policy import load_policy, objection
+from c2lst_client.rounds.queue_database import Job
 from c2lst_shared.errors import BadInput
 
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
-    from c2lst_client.rounds.job_queue import Job, JobQueue
+    from c2lst_client.rounds.job_queue import JobQueue
+    from c2lst_client.rounds.queue_database import Job
     from c2lst_client.settings import Settings
 
 rounds_app = typer.Typer(no_args_is_help=True, help="What the centre asks this institution to compute.")
@@ -63,7 +64,8 @@ def show_round(round_id: RoundArgument, home: HomeOption = None, as_json: JsonOp
     if sent is not None:
         typer.echo("Result as it is sent:")
         typer.echo(sent.model_dump_json(indent=1))
-        typer.echo(f"Everything else stays in {folder.round(job.round_id)}")
+        kept = folder.round(job.round_id)
+        typer.echo(f"Everything else stays in {kept}" if kept.is_dir() else "Everything else was removed (rounds clean).")
 
 
 @rounds_app.command("approve")
@@ -94,6 +96,31 @@ def cancel_round(round_id: RoundArgument, home: HomeOption = None) -> None:
     typer.echo(f"Round {job.round_id} is {'asked to stop' if job.state == 'running' else job.state}.")
 
 
+@rounds_app.command("clean")
+def clean_finished(
+    days: Annotated[int | None, typer.Option(min=0, help="Instead of the policy's keep_rounds_days.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be removed; remove nothing.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove the folders of rounds that are over and old; their results stay. The worker does so by itself."""
+    from c2lst_client.rounds.cleaning import clean_rounds, find_old_rounds
+    from c2lst_client.rounds.policy import load_policy
+
+    folder = _settings(home).folders
+    keep = load_policy(folder).keep_rounds_days if days is None else days
+    old = find_old_rounds(folder, keep) if dry_run else clean_rounds(folder, keep)
+    if as_json:
+        found = [{"round_id": each.job.round_id, "state": each.job.state, "bytes": each.size} for each in old]
+        typer.echo(json.dumps(found, indent=1))
+        return
+    for each in old:
+        age = f"{each.job.state} {each.days:.0f} days ago"
+        typer.echo(f"{each.job.round_id}  {age:<24} {each.size / 1e6:.1f} MB {'would be removed' if dry_run else 'removed'}")
+    if not old:
+        typer.echo(f"No folder of a round that has been over for {keep} day{'s' * (keep != 1)} or more.")
+
+
 @policy_app.command("show")
 def show_policy(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Show the policy in force."""
@@ -113,10 +140,14 @@ def show_policy(home: HomeOption = None, as_json: JsonOption = False) -> None:
         "window": policy.window or "always",
         "withhold": ", ".join(policy.withhold) or "nothing",
         "min_spots": str(policy.min_spots),
+        "export": {"allow": "synthetic pairs may leave by the rule of privacy", "never": "no synthetic pair leaves"}[
+            policy.export
+        ],
+        "keep_rounds_days": str(policy.keep_rounds_days),
         "fab_sha256": policy.fab_sha256 or "that of the installed package",
     }
     for name, value in words.items():
-        typer.echo(f"{name:<11} {value}")
+        typer.echo(f"{name:<17}{value}")
 
 
 @policy_app.command("set")
@@ -128,6 +159,10 @@ def set_policy(
     window: Annotated[str | None, typer.Option(help="When work may run, like 20:00-06:00; 'always'.")] = None,
     withhold: Annotated[str | None, typer.Option(help="Metrics that are not sent, with commas; 'nothing'.")] = None,
     min_spots: Annotated[int | None, typer.Option(help="Least number of spots that a number sent stands on.")] = None,
+    export: Annotated[Literal["allow", "never"] | None, typer.Option(help="Of synthetic pairs: allow or never.")] = None,
+    keep_rounds_days: Annotated[
+        int | None, typer.Option(help="Days for which a round's folder is kept when it is over.")
+    ] = None,
     fab_sha256: Annotated[str | None, typer.Option(help="Digest of the one Flower app that may run; 'installed'.")] = None,
     home: HomeOption = None,
 ) -> None:
@@ -139,6 +174,8 @@ def set_policy(
         "max_steps": max_steps,
         "max_hours": max_hours,
         "min_spots": min_spots,
+        "export": export,
+        "keep_rounds_days": keep_rounds_days,
     }
     changes = {name: value for name, value in changes.items() if value is not None}
     if organs is not None:

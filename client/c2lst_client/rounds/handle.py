@@ -12,9 +12,10 @@ from collections.abc import Callable
 from c2lst_client.audit import AuditLog
 from c2lst_client.home import Home
 from c2lst_client.rounds.gate import let_out
-from c2lst_client.rounds.job_queue import Decision, Job, JobQueue
+from c2lst_client.rounds.job_queue import Decision, JobQueue
 from c2lst_client.rounds.outcome import withhold
 from c2lst_client.rounds.policy import Policy, load_policy, objection
+from c2lst_client.rounds.queue_database import Job
 from c2lst_client.sites import open_site, site_names
 from c2lst_shared.wire import (
     Cancel,

@@ -19,8 +19,9 @@ from c2lst_client.home import Home
 from c2lst_client.journey import Journey
 from c2lst_client.options import AdaptOptions, SampleOptions
 from c2lst_client.rounds import failures
-from c2lst_client.rounds.job_queue import Job, JobQueue
+from c2lst_client.rounds.leases import Leases
 from c2lst_client.rounds.outcome import Measured, declare
+from c2lst_client.rounds.queue_database import Job
 from c2lst_client.rounds.watch import Watch
 from c2lst_client.settings import Settings
 from c2lst_client.sites import Site, open_site
@@ -39,8 +40,8 @@ _PER_STAGE = 100_000_000  # more than any stage has steps
 class Reporter:
     """Writes the progress of the work to the queue, about once a second; what a step says of itself in words stays here."""
 
-    def __init__(self, queue: JobQueue, round_id: str, owner: str) -> None:
-        self._queue, self._round_id, self._owner = queue, round_id, owner
+    def __init__(self, leases: Leases, round_id: str, owner: str) -> None:
+        self._leases, self._round_id, self._owner = leases, round_id, owner
         self.stage: Stage = "adapt"
         self._shown: Stage = "adapt"
         self._total = self._done = self._first = 0
@@ -63,7 +64,7 @@ class Reporter:
         new = self._done - self._first
         eta = (self._said - self._began) / new * (self._total - self._done) if new else None
         with suppress(sqlite3.OperationalError):  # the disk may be full; the work finds out for itself
-            self._queue.progress(
+            self._leases.progress(
                 self._round_id,
                 self._owner,
                 stage=self._shown,
@@ -123,27 +124,27 @@ def run_job(
 ) -> None:
     """Work on a round that `owner` has claimed, and write down how it ended."""
     home = settings.folders
-    queue = JobQueue(home.round_queue)
-    reporter = Reporter(queue, job.round_id, owner)
-    with Watch(home, queue, job, owner, asked=asked, lease=lease) as watch:
+    leases = Leases(home.round_queue)
+    reporter = Reporter(leases, job.round_id, owner)
+    with Watch(home, leases, job, owner, asked=asked, lease=lease) as watch:
         if supervisor is not None:
             watch.follow(supervisor)
         try:
             result = _work(settings, job, reporter, watch, journey_class)
         except Interrupted:
-            _settle(queue, job, owner, watch)
+            _settle(leases, job, owner, watch)
         except Exception as error:
             code, detail = failures.error_code(error), f"{type(error).__name__}: {error}"
             log.warning("Round %s stopped.", job.round_id, exc_info=True)
             if code in failures.PASSING:
-                queue.put_back(job.round_id, owner, code, detail, failures.wait_after(code))
+                leases.put_back(job.round_id, owner, code, detail, failures.wait_after(code))
             else:
-                queue.fail(job.round_id, owner, code, detail)
+                leases.fail(job.round_id, owner, code, detail)
         else:
             if watch.why in {"cancel", "deadline", "hours"}:
-                _settle(queue, job, owner, watch)
+                _settle(leases, job, owner, watch)
             else:
-                queue.finish(job.round_id, owner, result)
+                leases.finish(job.round_id, owner, result)
 
 
 def _work(settings: Settings, job: Job, reporter: Reporter, watch: Watch, journey_class: type[Journey]) -> RoundResult:
@@ -154,19 +155,19 @@ def _work(settings: Settings, job: Job, reporter: Reporter, watch: Watch, journe
         if watch.stop():
             raise Interrupted("Stopped before it began.")
         measured = run_steps(journey_class(settings, site, progress=reporter, stop=watch.stop), job.offer, reporter)
-        latest = JobQueue(settings.folders.round_queue).find(job.round_id) or job
+        latest = Leases(settings.folders.round_queue).find(job.round_id) or job
         return declare(job.round_id, measured, seconds=latest.spent, steps=journal.read(site.folder).entries)
 
 
-def _settle(queue: JobQueue, job: Job, owner: str, watch: Watch) -> None:
+def _settle(leases: Leases, job: Job, owner: str, watch: Watch) -> None:
     """Write down why the work was stopped; one that lost its round changes nothing."""
     match watch.why:
         case "cancel":
-            queue.cancelled(job.round_id, owner)
+            leases.cancelled(job.round_id, owner)
         case "deadline" | "hours" as code:
-            queue.fail(job.round_id, owner, code, "")
+            leases.fail(job.round_id, owner, code, "")
         case _:
-            queue.put_back(job.round_id, owner)
+            leases.put_back(job.round_id, owner)
 
 
 def main(words: list[str], journey_class: type[Journey] = Journey) -> int:
@@ -174,7 +175,7 @@ def main(words: list[str], journey_class: type[Journey] = Journey) -> int:
     home, round_id, owner, lease = words
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
     settings = Settings(home=Path(home))
-    job = JobQueue(settings.folders.round_queue).find(round_id)
+    job = Leases(settings.folders.round_queue).find(round_id)
     if job is None or job.owner != owner:
         return 0
     try:

@@ -1,4 +1,4 @@
-"""The site's policy: which rounds it takes part in, within which limits, and what it sends of a result.
+"""The site's policy: which rounds it takes part in and within which limits, what it sends of a result, what else may leave.
 
 Without a policy every round waits for somebody to approve it. Limits hold in every mode: nobody can approve beyond them
 without changing the policy first.
@@ -22,6 +22,10 @@ Mode = Literal[
     "ask",  # it waits for `c2lst-client rounds approve`
     "never",
 ]
+Export = Literal[
+    "allow",  # by the rule of `privacy/export_rule.py`
+    "never",
+]
 Window = Annotated[str, StringConstraints(pattern=r"^([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d$")]  # local time
 
 
@@ -35,6 +39,8 @@ class Policy(Record):
     window: Window | None = None  # when work may run, for example 20:00-06:00; None = always
     withhold: tuple[Metric, ...] = ()  # metrics that are not sent
     min_spots: Annotated[int, Field(ge=MIN_SPOTS, le=10_000)] = MIN_SPOTS  # that every number sent stands on at least
+    export: Export = "allow"  # of synthetic pairs, with `c2lst-client export`
+    keep_rounds_days: Annotated[int, Field(ge=0, le=36_500)] = 30  # for which a round's folder is kept when it is over
     fab_sha256: Sha256 | None = None  # of the one Flower app that may run here; None = the one that this version names
 
 

@@ -14,8 +14,9 @@ from types import TracebackType
 from typing import Literal
 
 from c2lst_client.home import Home
-from c2lst_client.rounds.job_queue import Job, JobQueue
+from c2lst_client.rounds.leases import Leases
 from c2lst_client.rounds.policy import Policy, load_policy, may_run
+from c2lst_client.rounds.queue_database import Job
 from c2lst_shared.errors import C2lstError
 
 log = logging.getLogger(__name__)
@@ -29,8 +30,8 @@ Why = Literal["asked", "orphan", "lost", "cancel", "deadline", "hours", "policy"
 class Watch:
     """Runs beside the work on one round."""
 
-    def __init__(self, home: Home, queue: JobQueue, job: Job, owner: str, *, asked: Callable[[], bool], lease: float) -> None:
-        self._home, self._queue, self._job, self._owner, self._asked, self._lease = home, queue, job, owner, asked, lease
+    def __init__(self, home: Home, leases: Leases, job: Job, owner: str, *, asked: Callable[[], bool], lease: float) -> None:
+        self._home, self._leases, self._job, self._owner, self._asked, self._lease = home, leases, job, owner, asked, lease
         self._policy = load_policy(home)
         self._why: Why | None = None
         self._over = threading.Event()
@@ -58,7 +59,7 @@ class Watch:
         while not self._over.wait(BEAT_SECONDS):
             now = time.monotonic()
             try:
-                job = self._queue.beat(self._job.round_id, self._owner, now - before, self._lease)
+                job = self._leases.beat(self._job.round_id, self._owner, now - before, self._lease)
             except sqlite3.OperationalError:  # a full disk, for example: the folder's lock still keeps others away
                 log.warning("The queue could not be written.", exc_info=True)
                 continue

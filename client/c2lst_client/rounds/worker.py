@@ -19,9 +19,11 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from c2lst_client.rounds.cleaning import clean_rounds
 from c2lst_client.rounds.failures import wait_after
-from c2lst_client.rounds.job_queue import LEASE_SECONDS, Job, JobQueue
+from c2lst_client.rounds.leases import LEASE_SECONDS, Leases
 from c2lst_client.rounds.policy import load_policy
+from c2lst_client.rounds.queue_database import Job
 from c2lst_client.rounds.watch import allowed_now
 from c2lst_client.settings import Settings
 from c2lst_shared.errors import C2lstError
@@ -30,6 +32,7 @@ from c2lst_shared.stopping import stop_on_signal
 log = logging.getLogger(__name__)
 
 PAUSE_SECONDS = 2.0  # between two looks at the queue
+CLEAN_SECONDS = 3600.0  # between two looks for old rounds
 GRACE_SECONDS = 120.0  # for a process to save and end
 JOB = (sys.executable, "-m", "c2lst_client.rounds.job")
 
@@ -50,17 +53,20 @@ def supervise(
         lease: seconds after which a round whose process is silent is taken up by another.
         command: starts the process that works on a round.
     """
-    queue = JobQueue(settings.folders.round_queue)
-    taken = 0
+    leases = Leases(settings.folders.round_queue)
+    taken, clean_at = 0, time.monotonic()
     while not stop():
+        if time.monotonic() >= clean_at:
+            _clean(settings)
+            clean_at = time.monotonic() + CLEAN_SECONDS
         try:
-            job, owner = _next(settings, queue, lease)
+            job, owner = _next(settings, leases, lease)
         except (C2lstError, sqlite3.Error, OSError):
             log.exception("The queue cannot be used now.")
             job, owner = None, ""
         if job is not None:
             taken += 1
-            _run(settings, queue, job, owner, stop, lease, command)
+            _run(settings, leases, job, owner, stop, lease, command)
         elif once:
             break
         else:
@@ -68,16 +74,26 @@ def supervise(
     return taken
 
 
-def _next(settings: Settings, queue: JobQueue, lease: float) -> tuple[Job | None, str]:
+def _clean(settings: Settings) -> None:
+    """Remove the folders of rounds that have been over for longer than the policy keeps them."""
+    home = settings.folders
+    try:
+        for old in clean_rounds(home, load_policy(home).keep_rounds_days):
+            log.info("Removed the folder of round %s, %s %.0f days ago.", old.job.round_id, old.job.state, old.days)
+    except (C2lstError, sqlite3.Error, OSError):
+        log.exception("Old rounds cannot be cleaned now.")
+
+
+def _next(settings: Settings, leases: Leases, lease: float) -> tuple[Job | None, str]:
     owner = f"{os.getpid()}-{secrets.token_hex(8)}"
     if not allowed_now(load_policy(settings.folders)):
         return None, owner
-    return queue.claim(owner, lease), owner
+    return leases.claim(owner, lease), owner
 
 
 def _run(
     settings: Settings,
-    queue: JobQueue,
+    leases: Leases,
     job: Job,
     owner: str,
     stop: Callable[[], bool],
@@ -95,7 +111,7 @@ def _run(
             if time.monotonic() - beaten > lease / 3:  # also while the process still imports, and whatever it hangs in
                 beaten = time.monotonic()
                 with suppress(sqlite3.OperationalError):
-                    queue.beat(job.round_id, owner, 0, lease)
+                    leases.beat(job.round_id, owner, 0, lease)
             if stop() and asked is None:
                 process.terminate()
                 asked = time.monotonic()
@@ -105,10 +121,10 @@ def _run(
     try:
         if process.returncode:
             log.warning("The process of round %s ended with %s.", job.round_id, process.returncode)
-            queue.crashed(job.round_id, owner)
+            leases.crashed(job.round_id, owner)
         else:
             # one that could not write down how it ended did not crash; for all others this changes nothing
-            queue.put_back(job.round_id, owner, "disk", wait=wait_after("disk"))
+            leases.put_back(job.round_id, owner, "disk", wait=wait_after("disk"))
             log.info("Round %s ended.", job.round_id)
     except sqlite3.Error:
         log.exception("The queue cannot be written; the round is taken up when its lease has run out.")

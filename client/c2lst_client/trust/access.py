@@ -11,9 +11,10 @@ from c2lst_client.trust.identity import key_fingerprint, public_pem, sign_assert
 from c2lst_client.trust.pinned import Enrolment, load_enrolment, locked, open_egress
 from c2lst_shared import atomic
 from c2lst_shared.errors import BadArtefact, BadInput
-from c2lst_shared.wire import AccessToken, KeyRotation, SiteReply, TokenRequest
+from c2lst_shared.wire import AccessToken, KeyRotation, LinkReply, SiteReply, TokenRequest
 
 OWN_SITE = "/api/v1/sites/me"
+OWN_LINK = "/api/v1/sites/me/link"
 UNAUTHORISED = 401
 
 
@@ -34,6 +35,15 @@ def ask_who_we_are(egress: Egress, home: Home, enrolment: Enrolment) -> SiteRepl
         BadInput, TransferFailed: as `get_token`.
     """
     return egress.ask(OWN_SITE, SiteReply, token=get_token(egress, home, enrolment))
+
+
+def ask_how_linked(egress: Egress, home: Home, enrolment: Enrolment) -> LinkReply:
+    """Return how the centre sees this site's node.
+
+    Raises:
+        BadInput, TransferFailed: as `get_token`.
+    """
+    return egress.ask(OWN_LINK, LinkReply, token=get_token(egress, home, enrolment))
 
 
 def rotate_key(home: Home, *, proxy: str | None = None) -> Enrolment:

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from c2lst_server.cli.options import HomeOption, JsonOption, settings_of
+from c2lst_server.cli.options import HomeOption, JsonOption, session_of, settings_of
+from c2lst_shared.errors import C2lstError
 
 app = typer.Typer()
 
@@ -21,10 +22,19 @@ def superlink(
     certificate_copy: Annotated[
         Path | None, typer.Option(help="Write SuperLink's certificate here too, for a proxy in another container.")
     ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="Start nothing: say whether it runs and answers. Exit code 1 when not.")
+    ] = False,
+    grace: Annotated[
+        float, typer.Option(min=0, max=600, help="With --check: seconds after a start in which it need not answer.")
+    ] = 60,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Run Flower's SuperLink and the rounds, until stopped; sites reach it through the proxy (proxy-config)."""
+    if check:
+        _check(home, grace, as_json)
+        return
     from c2lst_server.federation.superlink import run_superlink
     from c2lst_shared.flower.supervisor import Event
     from c2lst_shared.stopping import stop_on_signal
@@ -57,3 +67,18 @@ def proxy_config(
     proxy = Proxy(server_name, port, tls_cert.resolve(), tls_key.resolve(), api, link.address, link.certificate)
     write_configuration(out, proxy, whole=whole)
     typer.echo(f"Wrote {out}. Next: {'nginx -c ' + str(out.resolve()) if whole else 'put it into conf.d and reload nginx'}")
+
+
+def _check(home: Path | None, grace: float, as_json: bool) -> None:
+    from c2lst_server.federation.health_check import check_superlink
+
+    settings = settings_of(home)
+    try:
+        with session_of(settings) as session:
+            found = check_superlink(settings.folders, session, grace=grace)
+    except C2lstError as error:  # any other exit code than 0 and 1 is not for health checks
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from None
+    typer.echo(found.model_dump_json(indent=1) if as_json else found.found, err=not found.well and not as_json)
+    if not found.well:
+        raise typer.Exit(1)

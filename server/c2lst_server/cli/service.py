@@ -129,7 +129,7 @@ def serve(
 
 @app.command()
 def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Show fingerprint, expiry dates, releases and sites."""
+    """Show fingerprint, expiry dates, releases, sites, and which of them are online."""
     from c2lst_server.status import read_status
 
     settings = settings_of(home)
@@ -142,5 +142,7 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
     typer.echo(f"Root fingerprint  {state.root_sha256}")
     typer.echo(f"Releases          {', '.join(state.releases) or 'none yet'}")
     typer.echo(f"Sites             {', '.join(f'{count} {kind}' for kind, count in state.sites.items()) or 'none yet'}")
+    linked = "SuperLink does not answer" if state.online is None else ", ".join(state.online) or "none"
+    typer.echo(f"Sites online      {linked}")
     for role, expires in state.expires.items():
         typer.echo(f"{role + ' expires':<17} {expires:%Y-%m-%d %H:%M} UTC")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 UNREGISTERED, ONLINE, FINISHED = "unregistered", "online", "finished"  # Flower's words
 MAX_RUNS = 200
 PATIENCE = 2  # heartbeats that SuperLink waits for before it gives a node up
+ANSWER_SECONDS = 30.0  # for which an answer is waited for
 
 
 @dataclass(frozen=True)
@@ -153,8 +155,9 @@ class Control:
 
 
 @contextmanager
-def open_control(link: Link) -> Iterator[Control]:
-    """Open the control API of the SuperLink at `link`."""
+def open_control(link: Link, *, timeout: float = ANSWER_SECONDS) -> Iterator[Control]:
+    """Open the control API of the SuperLink at `link`; an answer is waited for `timeout` seconds."""
+    import httpx
     from flwr.supercore.control import ControlHttpClient
     from flwr.supercore.interceptors import RuntimeVersionHttpInterceptor
 
@@ -164,6 +167,11 @@ def open_control(link: Link) -> Iterator[Control]:
         root_certificates=link.certificate.read_bytes(),
         interceptors=[RuntimeVersionHttpInterceptor(component_name="c2lst"), _Token(link.control_token())],
     ) as client:
+        # Flower's own client would go through the proxies of the environment, also to this machine, and wait for longer.
+        verify = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        verify.load_verify_locations(cafile=link.certificate)
+        client._client.close()
+        client._client = httpx.Client(verify=verify, timeout=timeout, trust_env=False)
         yield Control(client)
 
 

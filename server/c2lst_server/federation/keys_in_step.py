@@ -23,7 +23,7 @@ BUSY_SECONDS = 10
 def active_keys(session: Session) -> dict[str, str]:
     """Return the sites that may connect, by the public keys that they prove themselves with."""
     found = session.execute(select(Site.name, Site.public_key_pem).where(Site.state == ACTIVE))
-    return {_as_flower_writes_it(pem): name for name, pem in found if pem}
+    return {as_flower_writes_it(pem): name for name, pem in found if pem}
 
 
 def keep_in_step(keys: set[str], control: Control, database: Path) -> tuple[int, int]:
@@ -58,5 +58,6 @@ def _forget(database: Path, key: str) -> None:
         connection.execute("DELETE FROM node WHERE public_key = ? AND status = ?", (key.encode(), UNREGISTERED))
 
 
-def _as_flower_writes_it(pem: str) -> str:
+def as_flower_writes_it(pem: str) -> str:
+    """Return a public key in the words by which SuperLink knows it."""
     return load_pem_public_key(pem.encode()).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from c2lst_shared import atomic
+from c2lst_shared.wire import is_loopback
 
 PORT = 9092
 LOOPBACK = "127.0.0.1"
@@ -32,12 +33,26 @@ class Link:
 
     folder: Path
     port: int = PORT
-    host: str = LOOPBACK  # where SuperLink listens; whatever that is, it can be reached by loopback
+    host: str = LOOPBACK  # where SuperLink listens; whatever that is, its own machine reaches it by loopback
+    reached_at: str = LOOPBACK
+
+    @classmethod
+    def started_in(cls, folder: Path) -> Link:
+        """Return how the SuperLink of `folder` is reached, or was last, by services that may be in other containers."""
+        link = cls(folder)
+        if not link.place.exists():
+            return link
+        host, _, port = link.place.read_text().rpartition(":")
+        return cls(folder, int(port), reached_at=host)
+
+    def note_place(self) -> None:
+        """Write down how other services reach it: where it listens beyond loopback, that is the name in its certificate."""
+        atomic.write_text(self.place, f"{LOOPBACK if is_loopback(self.host) else NAME}:{self.port}")
 
     @property
     def address(self) -> str:
-        """Its host and port for this machine's processes."""
-        return f"{LOOPBACK}:{self.port}"
+        """The host and port to connect to."""
+        return f"{self.reached_at}:{self.port}"
 
     @property
     def certificate(self) -> Path:
@@ -53,6 +68,16 @@ class Link:
     def database(self) -> Path:
         """Flower's own SQLite database: nodes, runs and messages survive a restart. Its folder is the owner's only."""
         return self.folder / "state" / "state.sqlite3"
+
+    @property
+    def place(self) -> Path:
+        """Holds the host and port of the last start, for the service and for commands."""
+        return self.folder / "place"
+
+    @property
+    def processes(self) -> Path:
+        """Says which processes of `c2lst-server superlink` live (`c2lst_shared.flower.heartbeat`)."""
+        return self.folder / "processes.json"
 
     @property
     def tasks_secret(self) -> Path:

@@ -28,6 +28,7 @@ from c2lst_shared.errors import TransferFailed
 from c2lst_shared.flower import child
 from c2lst_shared.flower.environment import flower_environment
 from c2lst_shared.flower.fab import ROUND, build_fab
+from c2lst_shared.flower.heartbeat import Heartbeat
 from c2lst_shared.flower.supervisor import Event, Service, Supervisor
 from c2lst_shared.flower.tasks import take_secret
 from c2lst_shared.locking import locked
@@ -39,6 +40,7 @@ log = logging.getLogger(__name__)
 
 SUPERLINK, RUNS = "superlink", "runs"
 STEP_SECONDS = 3.0  # between two comparisons with SuperLink
+STEP_TIMEOUT = 10.0  # for which a SuperLink that hangs is waited for: meanwhile nothing else is looked at
 AGAIN_SECONDS = 15.0  # between two runs of a round, whose driver may end at once while another one's lease runs
 
 
@@ -87,12 +89,20 @@ def run_superlink(
             atomic.write_bytes(certificate_copy, link.certificate.read_bytes())
         step = _Step(engine, link, named(parts.open_rounds))
 
-        def heard(event: Event) -> None:
-            report(event)
-            step.hear(event)
-
         try:
-            Supervisor(centre_services(settings, link, parts), heard).run(stop, meanwhile=step)
+            services = centre_services(settings, link, parts)
+            with Heartbeat(link.processes, [service.name for service in services]) as heartbeat:
+
+                def heard(event: Event) -> None:
+                    report(event)
+                    step.hear(event)
+                    heartbeat.hear(event)
+
+                def meanwhile() -> None:
+                    heartbeat.beat()
+                    step()
+
+                Supervisor(services, heard).run(stop, meanwhile=meanwhile)
         finally:
             engine.dispose()
 
@@ -101,6 +111,7 @@ def centre_services(settings: Settings, link: Link, parts: Parts) -> list[Servic
     """Return the processes of the centre, with the files that they need in place."""
     link.renew_certificate()
     link.control_token()
+    link.note_place()
     take_secret(link.tasks_secret)
     link.database.parent.mkdir(exist_ok=True, mode=0o700)  # Flower makes files that everybody can read
     home = str(settings.folders.path)
@@ -176,7 +187,7 @@ class _Step:
         try:
             with self._sessions() as session:
                 keys, rounds = set(active_keys(session)), self._open_rounds(session)
-            with open_control(self._link) as control:
+            with open_control(self._link, timeout=STEP_TIMEOUT) as control:
                 registered, taken_off = keep_in_step(keys, control, self._link.database)
                 if self._orphans:
                     end_runs(control)

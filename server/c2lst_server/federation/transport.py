@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from c2lst_server.federation.control import Control, LinkedNode
+from c2lst_server.federation.site_links import nodes_of_sites
 from c2lst_server.rounds.transport import Message
 from c2lst_shared.errors import TransferFailed
 from c2lst_shared.wire import MAX_ANSWER_BYTES
@@ -44,8 +45,7 @@ class FlowerTransport:
         Raises:
             TransferFailed: SuperLink is away.
         """
-        keys = self._keys()
-        return {keys[node.public_key_pem]: node for node in self._control.nodes() if node.public_key_pem in keys}
+        return nodes_of_sites(self._control, self._keys())
 
     def exchange(self, messages: Sequence[Message], *, timeout: float) -> dict[str, bytes]:
         """Send each message to its site, at most one a site, and return the answers that came within `timeout` seconds.

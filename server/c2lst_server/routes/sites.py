@@ -6,7 +6,8 @@ from typing import Annotated
 
 from fastapi import APIRouter, Form, Response
 
-from c2lst_server.deps import SessionDep, SiteDep
+from c2lst_server.deps import HomeDep, SessionDep, SiteDep
+from c2lst_server.federation import site_links
 from c2lst_server.problems import refusals
 from c2lst_server.sites import access, enrolment
 from c2lst_shared.wire import (
@@ -15,6 +16,7 @@ from c2lst_shared.wire import (
     EnrolmentReply,
     EnrolmentRequest,
     KeyRotation,
+    LinkReply,
     SiteReply,
     TokenRequest,
 )
@@ -39,6 +41,12 @@ def get_token(session: SessionDep, request: Annotated[TokenRequest, Form()]) -> 
 def get_own_site(site: SiteDep) -> SiteReply:
     """Say how the server knows the site that asks."""
     return access.describe(site)
+
+
+@router.get("/api/v1/sites/me/link", responses=refusals(401))
+def get_own_link(home: HomeDep, site: SiteDep) -> LinkReply:
+    """Say how SuperLink sees the node of the site that asks: online, offline since when, or never linked."""
+    return site_links.own_link(home, site)
 
 
 @router.post(KeyRotation.path, responses=refusals(400, 401, 408, 413, 422))

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AwareDatetime, Field, StringConstraints, TypeAdapter, model_validator
 
 from c2lst_shared.release.manifest import Organ, Sha256
-from c2lst_shared.wire.terms import CertificatePem, RoundRequest, Secret, SiteName, WireReply
+from c2lst_shared.wire.terms import CertificatePem, LinkState, RoundRequest, Secret, SiteName, WireReply
 
 MAX_REQUEST_BYTES = 16_384  # of any request in a round
 
@@ -38,6 +38,15 @@ class SiteReply(WireReply):
     state: str
     enrolled: AwareDatetime
     key_fingerprint: Sha256
+
+
+class LinkReply(WireReply):
+    """How the centre sees the node of the site that asks; of other sites nothing is said."""
+
+    site: SiteName
+    state: LinkState
+    since: AwareDatetime | None  # of `offline`: when the centre last heard of the node
+    time: AwareDatetime  # the server's clock: so it was then
 
 
 class ReleaseSummary(WireReply):

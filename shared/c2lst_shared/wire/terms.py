@@ -35,6 +35,13 @@ PublicKeyPem = Annotated[str, StringConstraints(max_length=2_000, pattern=r"^---
 CertificatePem = Annotated[str, StringConstraints(max_length=100_000, pattern=r"^-----BEGIN CERTIFICATE-----\n")]
 Assertion = Annotated[SecretStr, Field(max_length=4_000), PlainSerializer(_star, return_type=str)]
 
+LinkState = Literal[
+    "online",
+    "offline",
+    "never_linked",  # with the key that the site has now
+    "superlink_away",  # so that nobody knows
+]
+
 ASSERTION_ALGORITHM = "ES384"  # what an EC P-384 key signs with (RFC 7518, section 3.4)
 ASSERTION_SECONDS = 300  # the longest time for which an assertion may be valid
 

@@ -57,8 +57,8 @@ def test_unknown_round_is_one_sentence(site, client):
 def test_result_is_shown_as_it_is_sent(site, client):
     client("policy", "set", "--mode", "auto", "--withhold", "genes")
     handle(site.home, offer().body())
-    site.queue.claim("worker")
-    site.queue.finish(ROUND, "worker", RoundResult(round_id=ROUND, genes=6, seconds=9))
+    site.leases.claim("worker")
+    site.leases.finish(ROUND, "worker", RoundResult(round_id=ROUND, genes=6, seconds=9))
     shown = json.loads(client("rounds", "show", ROUND, "--json")[1])
     assert (shown["sent"]["genes"], shown["sent"]["seconds"]) == (None, 9)
 
@@ -75,7 +75,7 @@ def test_policy_is_set_field_by_field(site, client):
     )
     assert policy.max_hours == 8
     shown = client("policy", "set", "--organs", "all", "--window", "always", "--withhold", "nothing")[1]
-    assert "organs      all that there are spots of" in shown
+    assert "organs           all that there are spots of" in shown
     assert json.loads(client("policy", "show", "--json")[1])["window"] is None
 
 
@@ -113,3 +113,22 @@ def test_audit_log_is_shown_and_verified(site, client):
 
 def test_worker_with_nothing_to_do_ends_when_asked_for_once(site, client):
     assert client("worker", "--once")[1] == "Took up 0 rounds.\n"
+
+
+def test_old_rounds_are_cleaned_on_request_and_their_results_stay(site, client):
+    client("policy", "set", "--mode", "auto", "--keep-rounds-days", "7")
+    handle(site.home, offer().body())
+    site.leases.claim("worker")
+    site.leases.finish(ROUND, "worker", RoundResult(round_id=ROUND, genes=6))
+    folder = site.home.round(ROUND)
+    folder.mkdir()
+    (folder / "weights").write_bytes(b"x" * 200_000)
+    assert client("rounds", "clean")[1] == "No folder of a round that has been over for 7 days or more.\n"
+    assert "0.2 MB would be removed" in client("rounds", "clean", "--days", "0", "--dry-run")[1]
+    assert folder.is_dir()
+    (cleaned,) = json.loads(client("rounds", "clean", "--days", "0", "--json")[1])
+    assert cleaned == {"round_id": ROUND, "state": "finished", "bytes": 200_000}
+    assert not folder.exists()
+    shown = client("rounds", "show", ROUND)[1]
+    assert '"genes": 6' in shown
+    assert shown.splitlines()[-1] == "Everything else was removed (rounds clean)."

@@ -107,8 +107,8 @@ def test_cancel_comes_before_the_offer(site):
 def test_result_is_sent_by_the_policy_of_the_day(site):
     change_policy(site.home, {"mode": "auto"})
     ask(site.home, offer())
-    site.queue.claim("worker")
-    site.queue.finish(ROUND, "worker", RoundResult(round_id=ROUND, train_spots=20, held_out_spots=29, genes=6, seconds=9))
+    site.leases.claim("worker")
+    site.leases.finish(ROUND, "worker", RoundResult(round_id=ROUND, train_spots=20, held_out_spots=29, genes=6, seconds=9))
     assert ask(site.home, QueryStatus(round_id=ROUND)).seconds == 9
     change_policy(site.home, {"withhold": ["seconds", "genes"]})
     answer = ask(site.home, offer())

@@ -63,6 +63,8 @@ def test_window_may_go_over_midnight(window, clock, allowed):
         {"withhold": ("everything",)},
         {"organs": ("../mob",)},
         {"fab_sha256": "abc"},
+        {"export": "ask"},
+        {"keep_rounds_days": -1},
         {"max_hours": -1.0},
         {"max_hours": float("nan")},
         {"unknown": 1},
