@@ -119,8 +119,8 @@ class Grown(Federation):
     def start_superlink(self) -> None:
         self._start("centre", [sys.executable, str(HERE / "federation.py"), "--centre", str(self.link_port)])
 
-    def start_sites(self, address: str, ca: Path) -> None:
-        words = [str(self.folder / "keys"), address, str(ca), str(self.folder / "requests.json")]
+    def start_sites(self, address: str, ca: Path, working: int) -> None:
+        words = [str(self.folder / "keys"), address, str(ca), str(self.folder / "requests.json"), str(working)]
         self._start("sites", [sys.executable, str(HERE / "light_sites.py"), *words])
 
     def process(self, module: str) -> psutil.Process:
@@ -164,7 +164,7 @@ def measured(sites: int, given: argparse.Namespace) -> Row:
     """One round over so many sites."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        running(Path(folder) / "f", sites, direct=given.direct) as (made, central, names),
+        running(Path(folder) / "f", sites, given) as (made, central, names),
     ):
         if given.pace:
             (made.centre / PACE).write_text(given.pace)
@@ -208,7 +208,7 @@ def measured(sites: int, given: argparse.Namespace) -> Row:
 
 
 @contextmanager
-def running(folder: Path, sites: int, *, direct: bool) -> Iterator[tuple[Grown, Central, tuple[str, ...]]]:
+def running(folder: Path, sites: int, given: argparse.Namespace) -> Iterator[tuple[Grown, Central, tuple[str, ...]]]:
     """A centre that has a release, with all its sites linked."""
     made = Grown(folder)
     made.prepare()
@@ -216,14 +216,14 @@ def running(folder: Path, sites: int, *, direct: bool) -> Iterator[tuple[Grown, 
     central.publish("first")
     names = made.enrol_all(central, sites)
     try:
-        if not direct:
+        if not given.direct:
             made.start_nginx()
         made.start_superlink()
         wait_for(lambda: len(made.nodes()) == sites, LINK_SECONDS, f"{sites} keys are registered")
-        if direct:
-            made.start_sites(made.link.address, made.link.certificate)
+        if given.direct:
+            made.start_sites(made.link.address, made.link.certificate, given.working)
         else:
-            made.start_sites(f"127.0.0.1:{made.public_port}", made.ca)
+            made.start_sites(f"127.0.0.1:{made.public_port}", made.ca, given.working)
         wait_for(lambda: sum(node.online for node in made.nodes()) == sites, LINK_SECONDS, f"{sites} sites are linked")
         yield made, central, names
     finally:
@@ -275,6 +275,7 @@ def main() -> None:
     parser.add_argument("--sites", type=int, nargs="+", default=[10, 25, 50, 100], help="numbers of sites")
     parser.add_argument("--direct", action="store_true", help="sites connect to SuperLink itself, without nginx")
     parser.add_argument("--idle", type=float, default=30.0, help="seconds of polls alone before the round")
+    parser.add_argument("--working", type=int, default=2, help="times that each site says that it works, before its result")
     parser.add_argument("--pace", help='fields of `rounds.drive.Pace` as JSON, for example {"resting": 5}')
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     parser.add_argument("--save", type=Path, help="write the JSON to this file as well")

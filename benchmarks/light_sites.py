@@ -1,6 +1,6 @@
 """Sites without their processes: many of them in one process, each a thread that speaks to SuperLink as a SuperNode does.
 
-    python benchmarks/light_sites.py KEYS HOST:PORT CA REPORT    # KEYS: a folder of private keys, one a site
+    python benchmarks/light_sites.py KEYS HOST:PORT CA REPORT RUNNING    # KEYS: a folder of private keys, one a site
 
 The link of a site is Flower's own (`http_request_response`: TLS, a signed header on every request, heartbeats), the loop around
 it is that of Flower's `start_client_internal` (pull, fetch, confirm, answer, push, and 3 s of rest when there was nothing), and
@@ -47,16 +47,22 @@ from c2lst_shared.wire import (
 )
 
 REST_SECONDS = 3.0  # of a SuperNode that found nothing; the same number is in Flower
-RUNNING = 2  # times that a site says that it works, before it has a result
 STEPS = 800
 
 
 class LightSite:
-    """One site: what it says, and the requests that it made to say it."""
+    """One site: what it says, and the requests that it made to say it.
 
-    def __init__(self, key: EllipticCurvePrivateKey, requests: Counter[str]) -> None:
+    Args:
+        key: what it proves itself with.
+        requests: where its requests are counted, with those of others.
+        running: times that it says that it works, before it has a result.
+    """
+
+    def __init__(self, key: EllipticCurvePrivateKey, requests: Counter[str], running: int) -> None:
         self._keys = (key, key.public_key())
         self._requests = requests
+        self._running = running
         self._runs: set[int] = set()
         self._questions = 0
 
@@ -102,9 +108,9 @@ class LightSite:
                 return RoundStatus(round_id=round_id, state="queued").model_dump_json().encode()
             case QueryStatus(round_id=round_id):
                 self._questions += 1
-                if self._questions > RUNNING:
+                if self._questions > self._running:
                     return result(round_id).model_dump_json().encode()
-                step = STEPS * self._questions // (RUNNING + 1)
+                step = STEPS * self._questions // (self._running + 1)
                 told = RoundStatus(
                     round_id=round_id, state="running", stage="adapt", step=step, steps=STEPS, eta_seconds=(STEPS - step) // 3
                 )
@@ -136,14 +142,20 @@ def result(round_id: str) -> RoundResult:
 
 def main() -> None:
     """Serve until a signal comes; meanwhile REPORT says how many requests were made so far."""
-    keys, superlink, ca, report = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3]), Path(sys.argv[4])
+    keys, superlink, ca, report, running = (
+        Path(sys.argv[1]),
+        sys.argv[2],
+        Path(sys.argv[3]),
+        Path(sys.argv[4]),
+        int(sys.argv[5]),
+    )
     requests = Counter(polls=0, answers=0, other=0)
     stop = threading.Event()
     threads = []
     for path in sorted(keys.glob("*.pem")):
         key = load_pem_private_key(path.read_bytes(), None)
         assert isinstance(key, EllipticCurvePrivateKey)
-        site = LightSite(key, requests)
+        site = LightSite(key, requests, running)
         threads.append(threading.Thread(target=site.serve, args=(superlink, ca.read_bytes(), stop), name=path.stem))
     with stop_on_signal() as asked:
         for thread in threads:

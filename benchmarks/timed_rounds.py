@@ -40,7 +40,8 @@ class TimedGrid:
     def pull_messages(self, ids: Iterable[str]) -> list[Any]:
         replies = list(self._grid.pull_messages(ids))
         now = time.monotonic()
-        self.exchanges += [now - self._sent.pop(reply.metadata.reply_to_message_id) for reply in replies]
+        answers = [reply for reply in replies if not reply.has_error()]  # an error: SuperLink says that nobody answered
+        self.exchanges += [now - self._sent.pop(answer.metadata.reply_to_message_id) for answer in answers]
         return replies
 
 
