@@ -60,6 +60,8 @@ class Row:
     times_sites: float  # over the first row's
     exchanges: int  # a request with its answer
     unanswered: int  # requests whose answer was not there in time; the sites were asked again
+    lost: int  # answers that SuperLink refused with an error of its own
+    relinks: int  # times that a site lost its link by such an error
     finished: int  # sites whose result came
     round_seconds: float
     exchanges_per_second: float
@@ -187,6 +189,8 @@ def measured(sites: int, given: argparse.Namespace) -> Row:
         times_sites=1.0,
         exchanges=done,
         unanswered=timed["asked"] - done,
+        lost=busy.requests["lost"],
+        relinks=busy.requests["relinks"],
         finished=sum(site.state == "finished" for site in view.sites),
         round_seconds=seconds,
         exchanges_per_second=done / seconds,

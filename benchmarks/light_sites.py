@@ -15,19 +15,29 @@ import random
 import sys
 import threading
 from collections import Counter
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import httpx
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from flwr.app import Message
+from flwr.proto.message_pb2 import ObjectTree
 from flwr.supercore.inflatable.inflatable_object import (
     get_all_nested_objects,
     get_object_tree,
     iterate_object_tree,
     no_object_id_recompute,
 )
-from flwr.supercore.inflatable.inflatable_utils import inflate_object_from_contents, pull_objects, push_objects
+from flwr.supercore.inflatable.inflatable_utils import (
+    ObjectPullError,
+    ObjectPushError,
+    inflate_object_from_contents,
+    pull_objects,
+    push_objects,
+)
 from flwr.supernode.fleet_http_connection import http_request_response
 
 from c2lst_client.federation.boundary import answer
@@ -47,6 +57,7 @@ from c2lst_shared.wire import (
 )
 
 REST_SECONDS = 3.0  # of a SuperNode that found nothing; the same number is in Flower
+RESTART_SECONDS = 4.0  # of the first pause of a supervisor and the start of a SuperNode
 STEPS = 800
 
 
@@ -69,19 +80,30 @@ class LightSite:
     def serve(self, superlink: str, ca_pem: bytes, stop: threading.Event) -> None:
         """Take part until `stop` is set."""
         stop.wait(random.uniform(0, REST_SECONDS))  # SuperNodes are not in step with one another
+        while not stop.is_set():
+            with suppress(SystemExit):  # Flower's way to say that there was no link
+                self._serve_linked(superlink, ca_pem, stop)
+            if not stop.is_set():  # as a SuperNode that ended and is started again by its supervisor
+                self._requests["relinks"] += 1
+                stop.wait(RESTART_SECONDS)
+
+    def _serve_linked(self, superlink: str, ca_pem: bytes, stop: threading.Event) -> None:
+        """Take part until `stop` is set or a poll fails, whose error Flower writes down."""
         with http_request_response(superlink, False, ca_pem, self._keys) as link:
             while not stop.is_set():
-                if not self._exchange(link):
+                self._requests["polls"] += 1
+                received = link[1]()
+                if received is None:
                     stop.wait(REST_SECONDS)
+                    continue
+                try:
+                    self._exchange(link, *received)
+                except (httpx.HTTPError, ObjectPullError, ObjectPushError):
+                    self._requests["lost"] += 1  # a SuperNode goes on with the next one
 
-    def _exchange(self, link: tuple[Any, ...]) -> bool:
-        """Take one request and answer it; false when there is none."""
-        _, receive, send, get_run, get_fab, pull_object, push_object, confirm = link
-        self._requests["polls"] += 1
-        received = receive()
-        if received is None:
-            return False
-        head, tree = received
+    def _exchange(self, link: tuple[Any, ...], head: Message, tree: ObjectTree) -> None:
+        """Fetch one request and answer it."""
+        _, _, send, get_run, get_fab, pull_object, push_object, confirm = link
         run_id = head.metadata.run_id
         if run_id not in self._runs:
             get_fab(get_run(run_id).fab_hash, run_id)
@@ -99,7 +121,6 @@ class LightSite:
             push_objects(get_all_nested_objects(reply), partial(push_object, run_id, session), object_ids_to_push=wanted)
         self._requests["answers"] += 1
         self._requests["other"] += len(ids) + 2 + len(wanted)
-        return True
 
     def handle(self, body: bytes) -> bytes:
         """Answer as a site that takes an offer up and works: queued, running, then the result."""
@@ -149,7 +170,7 @@ def main() -> None:
         Path(sys.argv[4]),
         int(sys.argv[5]),
     )
-    requests = Counter(polls=0, answers=0, other=0)
+    requests = Counter(polls=0, answers=0, other=0, lost=0, relinks=0)
     stop = threading.Event()
     threads = []
     for path in sorted(keys.glob("*.pem")):
