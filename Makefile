@@ -14,7 +14,7 @@ OUT     ?= demo-run
 DEMO    := $(if $(DATA),--data "$(DATA)") --out "$(OUT)" $(if $(PRESET),--preset $(PRESET))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo check test test-federation lint format clean
+.PHONY: help venv demo check test test-federation test-containers certs lint format clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,13 @@ test: lint ## everything but the next: what check does, and the slow tests
 
 test-federation: $(STAMP) ## a whole federation in real processes, some of them killed (a quarter of an hour; needs nginx)
 	$(BIN)/pytest -q -m federation tests/federation
+
+# Another engine than Docker: CONTAINER_ENGINE=podman CONTAINER_BUILD="podman build --format docker" CONTAINER_COMPOSE=podman-compose
+test-containers: $(STAMP) ## build every image and hold a round through real containers (half an hour; needs an engine)
+	$(BIN)/python tests/containers/drill.py
+
+certs: ## a private authority and a certificate for NAME=host, into OUT=folder (docs/operations.md)
+	@docker/certs "$(if $(filter demo-run,$(OUT)),secrets,$(OUT))" $(or $(NAME),localhost)
 
 lint: $(STAMP) ## format (unchanged), lint and types
 	$(BIN)/ruff format --check --quiet

@@ -1,4 +1,7 @@
-"""What an operator sets for one deployment: C2LST_SERVER_* in the environment, or options of a command."""
+"""What an operator sets for one deployment: C2LST_SERVER_* in the environment, or options of a command.
+
+In a container, secrets come as files: /run/secrets/c2lst_server_database_url is as good as C2LST_SERVER_DATABASE_URL.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from c2lst_server.home import Home
 from c2lst_server.publishing.passphrase import read_passphrase_file
 from c2lst_shared.errors import BadInput
 
+SECRETS = Path("/run/secrets")  # where container engines put them
+
 
 def _is_rate(text: str) -> str:
     limits.parse(text)  # ValueError where it is none
@@ -25,7 +30,9 @@ Rate = Annotated[str, AfterValidator(_is_rate)]  # for example 600/minute
 class Settings(BaseSettings):
     """Deployment settings. Every field can be set in the environment, for example C2LST_SERVER_DATABASE_URL."""
 
-    model_config = SettingsConfigDict(env_prefix="C2LST_SERVER_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(
+        env_prefix="C2LST_SERVER_", frozen=True, extra="forbid", secrets_dir=SECRETS if SECRETS.is_dir() else None
+    )
 
     home: Path = Path("~/.local/share/c2lst-server")
     database_url: str | None = None  # SQLAlchemy's spelling; None = SQLite in the home

@@ -14,7 +14,13 @@ app = typer.Typer()
 
 @app.command()
 def superlink(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Of loopback; the proxy leads sites there.")] = 9092,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The proxy leads sites there.")] = 9092,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; another than loopback only where nobody but the proxy is.")
+    ] = "127.0.0.1",
+    certificate_copy: Annotated[
+        Path | None, typer.Option(help="Write SuperLink's certificate here too, for a proxy in another container.")
+    ] = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -27,7 +33,7 @@ def superlink(
         typer.echo(event.model_dump_json(exclude_none=True) if as_json else f"{event.time:%H:%M:%S}  {event.sentence()}")
 
     with stop_on_signal() as stop:
-        run_superlink(settings_of(home), port, report, stop)
+        run_superlink(settings_of(home), port, report, stop, host=host, certificate_copy=certificate_copy)
 
 
 @app.command("proxy-config")
@@ -47,5 +53,7 @@ def proxy_config(
     from c2lst_server.federation.nginx import Proxy, write_configuration
 
     link = Link(settings_of(home).folders.superlink, superlink_port)
-    write_configuration(out, Proxy(server_name, port, tls_cert, tls_key, api), link, whole=whole)
+    link.renew_certificate()  # nginx does not start without it
+    proxy = Proxy(server_name, port, tls_cert.resolve(), tls_key.resolve(), api, link.address, link.certificate)
+    write_configuration(out, proxy, whole=whole)
     typer.echo(f"Wrote {out}. Next: {'nginx -c ' + str(out.resolve()) if whole else 'put it into conf.d and reload nginx'}")

@@ -20,7 +20,8 @@ from cryptography.x509.oid import NameOID
 
 from c2lst_shared import atomic
 
-PORT = 9092  # of loopback
+PORT = 9092
+LOOPBACK = "127.0.0.1"
 NAME = "superlink.c2lst.internal"  # in its certificate: nginx compares names, not addresses
 CERTIFICATE_LIFETIME, RENEW = timedelta(days=800), timedelta(days=60)
 
@@ -31,11 +32,12 @@ class Link:
 
     folder: Path
     port: int = PORT
+    host: str = LOOPBACK  # where SuperLink listens; whatever that is, it can be reached by loopback
 
     @property
     def address(self) -> str:
-        """Its host and port."""
-        return f"127.0.0.1:{self.port}"
+        """Its host and port for this machine's processes."""
+        return f"{LOOPBACK}:{self.port}"
 
     @property
     def certificate(self) -> Path:
@@ -89,7 +91,7 @@ class Link:
             encipher_only=False,
             decipher_only=False,
         )
-        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName(NAME)])
+        names = x509.SubjectAlternativeName([x509.IPAddress(ip_address(LOOPBACK)), x509.DNSName(NAME)])
         own = (
             x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
             .not_valid_before(now - timedelta(hours=1))

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from c2lst_server.federation.link import NAME, Link
+from c2lst_server.federation.link import NAME
 from c2lst_shared import atomic
 from c2lst_shared.errors import BadInput
 
@@ -37,6 +37,8 @@ class Proxy:
     tls_cert: Path
     tls_key: Path
     api: str  # host:port of the FastAPI service
+    superlink: str  # host:port of SuperLink
+    superlink_certificate: Path  # with which SuperLink proves itself to the proxy
 
 
 _SERVERS = """\
@@ -98,14 +100,14 @@ server {{
 _WHOLE = """\
 worker_processes auto;
 pid {folder}/nginx.pid;
-error_log {folder}/error.log;
+error_log {error_log};
 
 events {{
     worker_connections 4096;
 }}
 
 http {{
-    access_log {folder}/access.log;
+    access_log {access_log};
     client_body_temp_path {folder}/body;
     proxy_temp_path {folder}/proxy;
     fastcgi_temp_path {folder}/fastcgi;
@@ -116,7 +118,7 @@ http {{
 """
 
 
-def configuration(proxy: Proxy, link: Link) -> str:
+def configuration(proxy: Proxy) -> str:
     """Return the part of an nginx configuration that belongs into `http`.
 
     Raises:
@@ -125,19 +127,48 @@ def configuration(proxy: Proxy, link: Link) -> str:
     words = {
         "server_name": proxy.server_name,
         "api": proxy.api,
-        "tls_cert": str(proxy.tls_cert.resolve()),
-        "tls_key": str(proxy.tls_key.resolve()),
-        "certificate": str(link.certificate),
+        "superlink": proxy.superlink,
+        "tls_cert": str(proxy.tls_cert),
+        "tls_key": str(proxy.tls_key),
+        "certificate": str(proxy.superlink_certificate),
     }
     for name, word in words.items():
         if re.search(r"[\s;{}\"'\\$#]", word):
             raise BadInput(f"The {name} {word!r} cannot stand in an nginx configuration; use one without blanks and signs.")
-    if not _HOST.fullmatch(proxy.server_name) or not _PLACE.fullmatch(proxy.api):
-        raise BadInput(f"{proxy.server_name!r} or {proxy.api!r} is no host name or host:port; pass --server-name and --api.")
-    return _SERVERS.format(port=proxy.port, superlink=link.address, name=NAME, fleet="|".join(FLEET), **words)
+    if not _HOST.fullmatch(proxy.server_name):
+        raise BadInput(f"{proxy.server_name!r} is no host name; pass --server-name.")
+    for option, place in (("--api", proxy.api), ("--superlink", proxy.superlink)):
+        if not _PLACE.fullmatch(place):
+            raise BadInput(f"{place!r} is no host:port; pass {option}.")
+    return _SERVERS.format(port=proxy.port, name=NAME, fleet="|".join(FLEET), **words)
 
 
-def write_configuration(out: Path, proxy: Proxy, link: Link, *, whole: bool) -> None:
+def whole_configuration(proxy: Proxy, folder: Path, *, error_log: str, access_log: str) -> str:
+    """Return a configuration that nginx can be started with alone; it writes into `folder` and to the logs.
+
+    Raises:
+        BadInput: as `configuration`.
+    """
+    servers = "".join(f"    {line}".rstrip() + "\n" for line in configuration(proxy).splitlines())
+    return _WHOLE.format(folder=folder, servers=servers, error_log=error_log, access_log=access_log)
+
+
+def container_configuration() -> str:
+    """Return the configuration of the proxy's image: `docker/nginx.conf`, for the services of docker-compose.yml."""
+    secrets = Path("/run/secrets")
+    proxy = Proxy(
+        server_name="_",
+        port=8443,
+        tls_cert=secrets / "tls_cert",
+        tls_key=secrets / "tls_key",
+        api="server:8000",
+        superlink="superlink:9092",
+        superlink_certificate=Path("/run/superlink/certificate.pem"),
+    )
+    return whole_configuration(proxy, Path("/tmp"), error_log="/dev/stderr", access_log="/dev/stdout")  # noqa: S108  # of the container
+
+
+def write_configuration(out: Path, proxy: Proxy, *, whole: bool) -> None:
     """Write the configuration to `out`; `whole` makes it one that nginx can be started with alone.
 
     Raises:
@@ -146,9 +177,6 @@ def write_configuration(out: Path, proxy: Proxy, link: Link, *, whole: bool) -> 
     for path in (proxy.tls_cert, proxy.tls_key):
         if not path.is_file():
             raise BadInput(f"There is no file {path}; pass PEM files to --tls-cert and --tls-key.")
-    link.renew_certificate()  # nginx does not start without it
-    text = configuration(proxy, link)
-    if whole:
-        servers = "".join(f"    {line}".rstrip() + "\n" for line in text.splitlines())
-        text = _WHOLE.format(folder=out.resolve().parent, servers=servers)
-    atomic.write_text(out, text)
+    folder = out.resolve().parent
+    logs = {"error_log": f"{folder}/error.log", "access_log": f"{folder}/access.log"}
+    atomic.write_text(out, whole_configuration(proxy, folder, **logs) if whole else configuration(proxy))

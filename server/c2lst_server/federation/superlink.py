@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
@@ -19,9 +20,10 @@ from sqlalchemy.orm import Session, sessionmaker
 from c2lst_server.db.session import open_database
 from c2lst_server.federation.control import Control, open_control
 from c2lst_server.federation.keys_in_step import active_keys, keep_in_step
-from c2lst_server.federation.link import Link
+from c2lst_server.federation.link import LOOPBACK, Link
 from c2lst_server.federation.run import named
 from c2lst_server.settings import Settings
+from c2lst_shared import atomic
 from c2lst_shared.errors import TransferFailed
 from c2lst_shared.flower import child
 from c2lst_shared.flower.environment import flower_environment
@@ -54,9 +56,20 @@ def run_superlink(
     report: Callable[[Event], None],
     stop: Callable[[], bool],
     *,
+    host: str = LOOPBACK,
+    certificate_copy: Path | None = None,
     parts: Parts | None = None,
 ) -> None:
     """Run the centre's processes until `stop()` is true, then end them.
+
+    Args:
+        settings: of the deployment.
+        port: of SuperLink.
+        report: hears of every start and end.
+        stop: says when to end.
+        host: where SuperLink listens.
+        certificate_copy: where to write its certificate as well, for a proxy that cannot read the home.
+        parts: what knows about rounds.
 
     Raises:
         BadInput: the home is not initialised.
@@ -65,10 +78,13 @@ def run_superlink(
     folders = settings.folders
     folders.check_initialised()
     parts = parts or Parts()
-    link = Link(folders.superlink, port)
+    link = Link(folders.superlink, port, host)
     message = f"Another `c2lst-server superlink` runs in {folders.path}; stop it first."
     with locked(link.folder / ".lock", message, wait=0):
         engine = open_database(settings)
+        link.renew_certificate()
+        if certificate_copy is not None:
+            atomic.write_bytes(certificate_copy, link.certificate.read_bytes())
         step = _Step(engine, link, named(parts.open_rounds))
 
         def heard(event: Event) -> None:
@@ -105,7 +121,7 @@ def superlink_command(link: Link) -> list[str]:
     """Return the command of SuperLink."""
     return [
         *child.command("c2lst_server.federation.superlink_process", str(link.control_token_file)),
-        *("--host", "127.0.0.1", "--port", str(link.port), "--database", str(link.database)),
+        *("--host", link.host, "--port", str(link.port), "--database", str(link.database)),
         *("--ssl-certfile", str(link.certificate), "--ssl-keyfile", str(link.private_key)),
         *("--ssl-ca-certfile", str(link.certificate)),
         *("--enable-supernode-auth", "--disable-runtime-dependency-installation"),
