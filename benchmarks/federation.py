@@ -114,8 +114,17 @@ class Grown(Federation):
         authority = new_authority()
         self.ca.write_text(authority.pem)
         certificate, key = server_files(authority, self.folder / "nginx")
-        proxy = Proxy("127.0.0.1", self.public_port, certificate, key, f"127.0.0.1:{self.api_port}")
-        write_configuration(self.folder / "nginx" / "nginx.conf", proxy, self.link, whole=True)
+        self.link.renew_certificate()
+        proxy = Proxy(
+            server_name="127.0.0.1",
+            port=self.public_port,
+            tls_cert=certificate,
+            tls_key=key,
+            api=f"127.0.0.1:{self.api_port}",
+            superlink=self.link.address,
+            superlink_certificate=self.link.certificate,
+        )
+        write_configuration(self.folder / "nginx" / "nginx.conf", proxy, whole=True)
         self.link.control_token()
 
     def start_superlink(self) -> None:
