@@ -121,9 +121,8 @@ def step(session: Session, round_id: str, transport: Transport, now: datetime, p
         _note_link(site, nodes.get(site.site), now)
         if site.site in nodes and nodes[site.site].online and _is_due(row, site, now, pace):
             due.append(site)
-    due.sort(
-        key=lambda site: (site.asked is not None, site.asked or row.started)
-    )  # those that waited longest first: nobody is left out
+    # those that waited longest first, so that nobody is left out
+    due.sort(key=lambda site: (site.asked is not None, site.asked or row.started))
     messages = {}
     for site in due[: pace.at_once]:
         messages[site.site] = _request(row, site)
