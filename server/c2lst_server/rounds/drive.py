@@ -1,7 +1,7 @@
 """The driver of a round: short messages to the named sites and to nobody else, and their answers written down.
 
 Everything that it knows is in the database, so that it may be killed and started again at any moment: requests may be
-repeated, and a site that has the work already says how it stands. All sites are asked together, and one that is away holds up
+repeated, and a site that has the work already says how it stands. Sites are asked in groups, and one that is away holds up
 nobody. A lease keeps two drivers from asking the same sites twice as often; it is not needed for what comes of the round.
 """
 
@@ -47,6 +47,9 @@ class Pace:
     silent: float = 15.0  # one that did not answer
     timeout: float = 15.0  # for which answers are waited for
     lease: float = 30.0  # after which a round whose driver is silent gets another
+    at_once: int = (
+        25  # sites asked in one exchange: SuperLink needs half a second for each, and answers are waited for `timeout`
+    )
     after_deadline: float = 60.0  # in which sites may still tell what they finished in time
 
 
@@ -111,14 +114,19 @@ def step(session: Session, round_id: str, transport: Transport, now: datetime, p
     row = session.scalars(select(Round).where(Round.round_id == round_id)).one()
     active = set(session.scalars(select(Site.name).where(Site.state == ACTIVE)))
     nodes = {name: node for name, node in transport.nodes().items() if name in active}
-    messages = {}
+    due = []
     for site in row.sites:
         if site.state in TERMINAL:
             continue
         _note_link(site, nodes.get(site.site), now)
         if site.site in nodes and nodes[site.site].online and _is_due(row, site, now, pace):
-            messages[site.site] = _request(row, site)
-            site.asked = now
+            due.append(site)
+    # those that waited longest first, so that nobody is left out
+    due.sort(key=lambda site: (site.asked is not None, site.asked or row.started))
+    messages = {}
+    for site in due[: pace.at_once]:
+        messages[site.site] = _request(row, site)
+        site.asked = now
     session.commit()
     answers = transport.exchange(list(messages.values()), timeout=pace.timeout) if messages else {}
     for site in row.sites:

@@ -69,6 +69,13 @@ def driven(central: Central, sites: dict[str, Scripted]) -> Driven:
     return Driven(central, sites)
 
 
+def test_sites_are_asked_in_groups_and_none_is_left_out(driven: Driven) -> None:
+    one_by_one = Pace(between=0, running=0, resting=0, silent=0, at_once=1)
+    for seconds in range(4):
+        driven.step(seconds, one_by_one)
+    assert [message.site for message in driven.wire.sent] == ["a", "b", "a", "b"]
+
+
 def test_only_the_named_sites_are_asked(driven: Driven) -> None:
     driven.step()
     driven.step()
