@@ -41,10 +41,16 @@ ENDED, FAILED = 0, 1
 
 
 def run_claimed(
-    settings: Settings, queue: TrainingQueue, claimed: Claimed, *, pace: Pace, asked: Callable[[], bool], workers: Workers
+    settings: Settings,
+    queue: TrainingQueue,
+    claimed: Claimed,
+    reporter: Reporter,
+    *,
+    pace: Pace,
+    asked: Callable[[], bool],
+    workers: Workers,
 ) -> int:
     """Work on a training that its owner has claimed, write down how it ended, and return the exit code."""
-    reporter = Reporter()
     lease = Lease(queue, claimed, reporter, asked=asked, seconds=pace.lease, every=pace.beat)
     try:
         with lease:
@@ -98,7 +104,7 @@ def _train(
     )
 
 
-def main(words: list[str]) -> int:
+def main(words: list[str], reporter_class: type[Reporter] = Reporter) -> int:
     """Work on a claimed training; standard input is the pipe from the trainer."""
     home, training_id, owner, pace_json = words
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
@@ -121,7 +127,7 @@ def main(words: list[str]) -> int:
             if claimed is None:  # it was lost before the work began
                 return FAILED
             if workers.is_first:
-                return run_claimed(settings, queue, claimed, pace=pace, asked=asked, workers=workers)
+                return run_claimed(settings, queue, claimed, reporter_class(), pace=pace, asked=asked, workers=workers)
             return follow(settings, claimed.plan, asked, workers)
         finally:
             engine.dispose()
