@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -38,39 +40,31 @@ class Clock:
 
 
 @pytest.fixture(scope="session")
-def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """The URL of a PostgreSQL of the tests' own, on a socket in a folder of theirs."""
     pytest.importorskip("psycopg", reason="PostgreSQL is reached through psycopg, which is not installed")
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/pg_ctl"))
-    control = shutil.which("pg_ctl") or (str(found[-1]) if found else None)
-    if control is None:
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not programs:
         pytest.skip("PostgreSQL is not installed")
-    yield from _postgresql(Path(control).parent, tmp_path_factory.mktemp("postgresql"))
+    owner = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
+    folder = Path(tempfile.mkdtemp(prefix="c2lst-pg-"))  # not in pytest's folder: a socket's path has 107 characters at most
+    if owner is not None:
+        shutil.chown(folder, owner)
 
+    def run(program: str, *words: str) -> None:
+        command = [programs[-1] / program, "-D", folder / "data", *words]
+        subprocess.run(command, check=True, user=owner, cwd=folder, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
 
-def _postgresql(programs: Path, folder: Path) -> Iterator[str]:
-    data, user = folder / "data", ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
-    if not _is_root():
-        user = []
-    else:
-        shutil.chown(folder, "postgres")
-        for parent in folder.parents[:3]:
-            if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
-    quiet = {"check": True, "stdout": subprocess.DEVNULL, "stdin": subprocess.DEVNULL}
-    subprocess.run([*user, programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "--no-sync"], **quiet)
-    options = f"-c listen_addresses='' -c unix_socket_directories='{folder}' -c fsync=off"
-    subprocess.run([*user, programs / "pg_ctl", "-D", data, "-w", "-o", options, "-l", folder / "log", "start"], **quiet)
     try:
-        yield f"postgresql+psycopg://postgres@/postgres?host={folder}"
+        run("initdb", "-U", "c2lst", "--auth=trust", "--no-sync")
+        options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
+        run("pg_ctl", "-w", "-o", options, "-l", str(folder / "log"), "start")
+        try:
+            yield f"postgresql+psycopg://c2lst@/postgres?host={folder}"
+        finally:
+            run("pg_ctl", "-m", "immediate", "stop")
     finally:
-        subprocess.run([*user, programs / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **quiet)
-
-
-def _is_root() -> bool:
-    import os
-
-    return os.geteuid() == 0
+        shutil.rmtree(folder)
 
 
 class Queued:

@@ -70,7 +70,9 @@ def queue_training(
     except ValidationError as error:
         first = error.errors()[0]
         option = str(first["loc"][0]).replace("_", "-")
-        raise BadInput(f"--{option} cannot be {first['input']!r}: {first['msg'].removeprefix('Value error, ').rstrip('.')}.") from None
+        raise BadInput(
+            f"--{option} cannot be {first['input']!r}: {first['msg'].removeprefix('Value error, ').rstrip('.')}."
+        ) from None
     settings = settings_of(home)
     with session_of(settings) as session:
         if dry_run:
