@@ -57,7 +57,7 @@ class TrainingCentre:
         self.central = central
         url = database or central.settings.database_url
         self.settings: Settings = central.settings.model_copy(update={"images": images, "database_url": url})
-        self._trainers: list[subprocess.Popen[str]] = []
+        self._trainers: list[subprocess.Popen[bytes]] = []
 
     def queue(self, run: str, **changes: object) -> TrainingView:
         """Queue a toy training."""
@@ -72,7 +72,7 @@ class TrainingCentre:
 
     def start_trainer(
         self, *, pause: float = 0.0, once: bool = False, pace: Pace = PACE, more: Mapping[str, str] | None = None
-    ) -> subprocess.Popen[str]:
+    ) -> subprocess.Popen[bytes]:
         """Start `c2lst-server trainer`, as good as."""
         words = [sys.executable, "-m", MODULE, "trainer", str(self.settings.folders.path), pace.model_dump_json()]
         environment = os.environ | {
@@ -86,8 +86,6 @@ class TrainingCentre:
             [*words, *(["once"] if once else [])],
             env=environment | dict(more or {}),
             start_new_session=True,
-            stdout=subprocess.PIPE,
-            text=True,
         )
         self._trainers.append(trainer)
         return trainer
@@ -119,4 +117,4 @@ class TrainingCentre:
         """End what a test that failed left; each trainer takes its process with it."""
         for trainer in self._trainers:
             trainer.kill()
-            trainer.communicate()
+            trainer.wait()

@@ -54,9 +54,9 @@ def is_over(view: TrainingView) -> bool:
     return view.is_over
 
 
-def end(trainer: subprocess.Popen[str]) -> None:
+def end(trainer: subprocess.Popen[bytes]) -> None:
     trainer.terminate()
-    trainer.communicate(timeout=200)
+    trainer.wait(200)
     assert trainer.returncode == 0
 
 
@@ -105,7 +105,7 @@ def test_killed_trainer_takes_its_process_with_it_and_the_next_one_goes_on(
     trainer = centre.start_trainer(pause=0.2)
     centre.wait("r", in_the_middle)
     trainer.kill()
-    trainer.communicate()
+    trainer.wait()
     end_by = time.monotonic() + 120
     while centre.jobs("r"):
         assert time.monotonic() < end_by, "an orphan works on"
@@ -124,7 +124,7 @@ def test_everything_killed_at_once_is_taken_up_when_the_lease_has_run_out(
     centre.wait("r", in_the_middle)
     for process in (trainer.pid, *centre.jobs("r")):
         os.kill(process, signal.SIGKILL)
-    trainer.communicate()
+    trainer.wait()
     centre.wait("r", lambda view: view.state == "stalled", 90)  # nobody was left to write it down, and it is not said to run
     again = centre.start_trainer()
     assert centre.wait("r", is_over).state == "finished"

@@ -30,7 +30,7 @@ from c2lst_server.trainings.plan import TrainingPlan
 from c2lst_server.trainings.reporter import Reporter
 from c2lst_shared.diffusion.workers import Workers, join_workers
 from c2lst_shared.error_codes import PASSING, error_code
-from c2lst_shared.errors import BadInput, Interrupted
+from c2lst_shared.errors import BadInput, C2lstError, Interrupted
 from c2lst_shared.flower.child import die_with
 from c2lst_shared.stopping import stop_on_signal
 from c2lst_shared.supervised import follow_supervisor
@@ -65,9 +65,12 @@ def run_claimed(
         return ENDED
     except Exception as error:
         log.warning("Training %s stopped.", claimed.training_id, exc_info=True)
-        code, detail = error_code(error), str(error) or type(error).__name__
+        code, detail = error_code(error), str(error) if isinstance(error, C2lstError) else f"{type(error).__name__}: {error}"
         if code in PASSING:
             queue.put_back(claimed, code, detail, wait=pace.wait_after(code))
+        elif code == "internal" and not isinstance(error, C2lstError):
+            # nobody foresaw it: a card that failed, another process of the training that died
+            queue.crashed(claimed, detail, wait=pace.retry)
         else:
             queue.fail(claimed, code, detail)
         return FAILED  # by which a launcher knows that it has to end the other processes

@@ -127,12 +127,13 @@ class TrainingQueue:
         again = self._clock() + timedelta(seconds=wait)
         self._end(claimed, state, error=error, detail=detail and detail[:MOST_DETAIL], not_before=again)
 
-    def crashed(self, claimed: Claimed, *, wait: float = 0) -> None:
-        """Note that the process ended without a word; it is tried again, unless that happens again and again."""
+    def crashed(self, claimed: Claimed, detail: str | None = None, *, wait: float = 0) -> None:
+        """Note that the work ended as nobody foresaw; it is tried again, unless that happens again and again."""
         again, often = self._clock() + timedelta(seconds=wait), Training.crashes + 1 >= CRASHES
         state = case((Training.cancel, "cancelled"), (often, "failed"), else_="queued")
         error = case((Training.cancel, None), (often, "crashed"), else_=None)
-        self._end(claimed, state, error=error, crashes=Training.crashes + 1, not_before=again)
+        words = detail and detail[:MOST_DETAIL]
+        self._end(claimed, state, error=error, detail=words, crashes=Training.crashes + 1, not_before=again)
 
     def _end(self, claimed: Claimed, state: str | ColumnElement[str], **values: object) -> None:
         now = literal(self._clock(), UtcDateTime)
