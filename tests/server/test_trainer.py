@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +16,7 @@ from fakes.central import Central
 from fakes.toy_training import DIES_AT, STEPS, TOY
 from fakes.training_centre import TrainingCentre, write_corpus, write_images
 
-from c2lst_server.runs import load_run
+from c2lst_server.runs import latest_samples, load_run
 from c2lst_server.training.pretrain import train
 from c2lst_server.trainings import store
 from c2lst_server.trainings.store import TrainingView
@@ -186,3 +188,16 @@ def test_training_over_two_processes_that_accelerate_starts(centre: TrainingCent
     assert centre.losses("r")["training"] == pytest.approx(undisturbed["training"], rel=1e-2)
     end(trainer)
     assert centre.jobs() == []
+
+
+def test_command_trains_what_was_queued(centre: TrainingCentre) -> None:
+    centre.queue("real", images="slides", preset="tiny", steps=2, um_per_px=2.75)
+    home, images = str(centre.settings.folders.path), str(centre.settings.images_root)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "C2LST_SERVER_IMAGES": images}
+    words = [sys.executable, "-m", "c2lst_server", "trainer", "--once", "--json", "--home", home]
+    done = subprocess.run(words, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [(event["run"], event["what"]) for event in events] == [("real", "began"), ("real", "ended")]
+    view = centre.show("real")
+    assert (view.state, view.step, [point.step for point in view.curve]) == ("finished", 2, [1, 2])
+    assert latest_samples(centre.settings.folders, "real").name == "step_000002.png"
