@@ -33,7 +33,7 @@ def list_images(settings: SettingsDep) -> list[ImageFolder]:
     return image_folders(settings)
 
 
-@router.post("/trainings", dependencies=[CAN_WRITE], status_code=201, responses=refusals(401, 403, 404, 422))
+@router.post("/trainings", dependencies=[CAN_WRITE], status_code=201, responses=refusals(400, 401, 403, 404, 422))
 def queue_training(session: SessionDep, settings: SettingsDep, plan: TrainingPlan) -> TrainingView:
     """Queue a training for the next trainer that is free; 404 when there is no such folder of images."""
     return store.queue(session, settings, plan)
