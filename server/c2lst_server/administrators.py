@@ -26,6 +26,8 @@ class Scope(StrEnum):
 
     READ_SITES = "sites:read"
     WRITE_SITES = "sites:write"
+    READ_TRAININGS = "trainings:read"
+    WRITE_TRAININGS = "trainings:write"
 
 
 class AdministratorRecord(BaseModel):

@@ -21,7 +21,7 @@ from c2lst_server.logs import RequestLog
 from c2lst_server.problems import OWN_TROUBLE, ProblemResponse, problem
 from c2lst_server.publishing.refresh import refresh_timestamp
 from c2lst_server.rate_limit import Limits, RateLimit
-from c2lst_server.routes import admin, docs, health, releases, sites, tuf
+from c2lst_server.routes import admin, docs, health, releases, sites, trainings, tuf
 from c2lst_server.security_headers import SecurityHeaders
 from c2lst_server.settings import Settings
 from c2lst_shared.errors import BadInput, C2lstError
@@ -72,7 +72,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _answer_unreadable)
     app.add_exception_handler(HTTPException, _answer_http)
     app.add_exception_handler(Exception, _answer_surprise)
-    for module in (health, releases, sites, admin, tuf, docs):
+    for module in (health, releases, sites, admin, trainings, tuf, docs):
         app.include_router(module.router)
     description = completed(app.openapi())
     app.openapi = lambda: description  # type: ignore[method-assign]  # FastAPI's own way to extend it

@@ -28,6 +28,12 @@ def get_home(request: Request) -> Home:
     return settings.folders
 
 
+def get_settings(request: Request) -> Settings:
+    """Return what the operator set."""
+    settings: Settings = request.app.state.settings
+    return settings
+
+
 def get_session(request: Request) -> Iterator[Session]:
     """Give one database session per request."""
     sessions: sessionmaker[Session] = request.app.state.sessions
@@ -35,6 +41,7 @@ def get_session(request: Request) -> Iterator[Session]:
         yield session
 
 
+SettingsDep = Annotated[Settings, Depends(get_settings)]
 HomeDep = Annotated[Home, Depends(get_home)]
 SessionDep = Annotated[Session, Depends(get_session)]
 

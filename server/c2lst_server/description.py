@@ -9,6 +9,9 @@ from pydantic import BaseModel
 
 from c2lst_server.problems import ProblemResponse
 from c2lst_server.sites.registry import SiteRecord
+from c2lst_server.trainings.images import ImageFolder
+from c2lst_server.trainings.plan import TrainingPlan
+from c2lst_server.trainings.store import TrainingSummary, TrainingView
 from c2lst_shared.presets import get_preset
 from c2lst_shared.release.manifest import Manifest
 from c2lst_shared.wire import (
@@ -80,6 +83,24 @@ _SUMMARY = {
     "weights_sha256": _DIGEST,
     "summary": "Eleven sections of the olfactory bulb.",
 }
+_PLAN = {"organ": "mob", "images": "mob-sections", "preset": "small", "run": "mob-small", "um_per_px": 2.75, "steps": 9000}
+_TRAINING = {
+    "training_id": "5f0c9b7e21d34a86",
+    "run": "mob-small",
+    "state": "running",
+    "plan": _PLAN | {"seed": 0},
+    "queued": _MOMENT,
+    "started": _MOMENT,
+    "updated": _MOMENT,
+    "ended": None,
+    "stage": "pretrain",
+    "step": 4200,
+    "steps": 9000,
+    "eta_seconds": 1420,
+    "loss": 0.0461,
+    "crashes": 0,
+    "error": None,
+}
 EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
     Health: {"status": "ok", "time": _MOMENT, "timestamp_expires": "2026-12-02T08:30:00Z"},
     Catalogue: {"releases": [_SUMMARY]},
@@ -102,6 +123,10 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
         "enrolled": _MOMENT,
         "key_fingerprint": _DIGEST,
     },
+    ImageFolder: {"name": "mob-sections", "corpus": False},
+    TrainingPlan: _PLAN,
+    TrainingSummary: _TRAINING,
+    TrainingView: _TRAINING | {"curve": [{"step": 21, "loss": 0.93}, {"step": 42, "loss": 0.41}], "metrics": {}},
 }
 
 
@@ -111,7 +136,7 @@ def completed(description: dict[str, Any]) -> dict[str, Any]:
         unreadable = call["responses"].get("422", {}).get("content", {})
         if unreadable and ProblemResponse.media_type not in unreadable:
             del call["responses"]["422"]
-        for part in (call.get("requestBody", {}), call["responses"].get("200", {})):
+        for part in (call.get("requestBody", {}), *(call["responses"].get(status, {}) for status in ("200", "201"))):
             for content in part.get("content", {}).values():
                 _exemplify(content)
     return description

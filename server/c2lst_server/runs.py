@@ -17,6 +17,7 @@ from c2lst_shared.release.manifest import Count, Organ, StainReference
 RUN = "run.json"
 SAMPLES_FOLDER = "samples"
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+RunId = Annotated[str, StringConstraints(pattern=f"^{_RUN_ID.pattern}$")]
 
 
 class RunRecord(BaseModel):
@@ -24,7 +25,7 @@ class RunRecord(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    run_id: Annotated[str, StringConstraints(pattern=f"^{_RUN_ID.pattern}$")]
+    run_id: RunId
     organ: Organ
     preset: str
     state: Literal["training", "stopped", "finished"]

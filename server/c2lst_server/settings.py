@@ -38,6 +38,8 @@ class Settings(BaseSettings):
     database_url: str | None = None  # SQLAlchemy's spelling; None = SQLite in the home
     passphrase: SecretStr | None = None  # of the root and targets keys
     passphrase_file: Path | None = None  # a file whose first line is that passphrase
+    images: Path | None = None  # holds the folders of images, or links to them, that queued trainings may name
+    trainer_launcher: str | None = None  # starts the processes of a training, for example accelerate launch --num_processes 4
     rate_per_address: Rate = "600/minute"  # requests of one address, or of one /64 of IPv6
     rate_sign_in: Rate = "30/minute"  # enrolments and tokens of one address
     rate_per_site: Rate = "120/minute"  # requests of one site with its token
@@ -51,6 +53,11 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """The database's URL."""
         return self.database_url or f"sqlite:///{self.folders.database}"
+
+    @property
+    def images_root(self) -> Path | None:
+        """The folder that holds the images that queued trainings may name."""
+        return None if self.images is None else self.images.expanduser().resolve()
 
     @property
     def has_passphrase(self) -> bool:

@@ -26,6 +26,7 @@ from c2lst_client.rounds.watch import Watch
 from c2lst_client.settings import Settings
 from c2lst_client.sites import Site, open_site
 from c2lst_shared import journal
+from c2lst_shared.error_codes import PASSING, error_code
 from c2lst_shared.errors import BadInput, Interrupted
 from c2lst_shared.stopping import stop_on_signal
 from c2lst_shared.wire import RoundOffer, RoundResult, Stage
@@ -134,9 +135,9 @@ def run_job(
         except Interrupted:
             _settle(leases, job, owner, watch)
         except Exception as error:
-            code, detail = failures.error_code(error), f"{type(error).__name__}: {error}"
+            code, detail = error_code(error), f"{type(error).__name__}: {error}"
             log.warning("Round %s stopped.", job.round_id, exc_info=True)
-            if code in failures.PASSING:
+            if code in PASSING:
                 leases.put_back(job.round_id, owner, code, detail, failures.wait_after(code))
             else:
                 leases.fail(job.round_id, owner, code, detail)

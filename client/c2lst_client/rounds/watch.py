@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -18,6 +16,7 @@ from c2lst_client.rounds.leases import Leases
 from c2lst_client.rounds.policy import Policy, load_policy, may_run
 from c2lst_client.rounds.queue_database import Job
 from c2lst_shared.errors import C2lstError
+from c2lst_shared.supervised import follow_supervisor
 
 log = logging.getLogger(__name__)
 
@@ -83,15 +82,11 @@ class Watch:
 
     def follow(self, supervisor: int) -> None:
         """Stop when the supervisor is gone, which closes the other end of the pipe `supervisor`."""
-        threading.Thread(target=self._follow, args=(supervisor,), daemon=True, name="supervisor").start()
 
-    def _follow(self, supervisor: int) -> None:
-        while os.read(supervisor, 64):
-            pass
-        self._why = self._why or "orphan"
-        time.sleep(GRACE_SECONDS)
-        sys.stderr.write("The supervisor is gone and the work did not stop in time; ending.\n")
-        os._exit(1)
+        def gone() -> None:
+            self._why = self._why or "orphan"
+
+        follow_supervisor(supervisor, gone, grace=GRACE_SECONDS)
 
 
 def allowed_now(policy: Policy) -> bool:

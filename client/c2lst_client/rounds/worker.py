@@ -12,9 +12,7 @@ import logging
 import os
 import secrets
 import sqlite3
-import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +25,8 @@ from c2lst_client.rounds.queue_database import Job
 from c2lst_client.rounds.watch import allowed_now
 from c2lst_client.settings import Settings
 from c2lst_shared.errors import C2lstError
-from c2lst_shared.stopping import stop_on_signal
+from c2lst_shared.stopping import stop_on_signal, wait_unless
+from c2lst_shared.supervised import run_supervised
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +69,7 @@ def supervise(
         elif once:
             break
         else:
-            _wait(pause, stop)
+            wait_unless(stop, pause)
     return taken
 
 
@@ -103,24 +102,15 @@ def _run(
     """Start the process of a round and see it end."""
     log.info("Round %s begins.", job.round_id)
     words = [*command, str(settings.folders.path), job.round_id, owner, str(lease)]
-    # A session of its own: Ctrl-C reaches this process alone, which passes it on once.
-    with subprocess.Popen(words, stdin=subprocess.PIPE, start_new_session=True) as process:
-        asked: float | None = None
-        beaten = time.monotonic()
-        while process.poll() is None:
-            if time.monotonic() - beaten > lease / 3:  # also while the process still imports, and whatever it hangs in
-                beaten = time.monotonic()
-                with suppress(sqlite3.OperationalError):
-                    leases.beat(job.round_id, owner, 0, lease)
-            if stop() and asked is None:
-                process.terminate()
-                asked = time.monotonic()
-            if asked is not None and time.monotonic() - asked > GRACE_SECONDS:
-                process.kill()
-            time.sleep(0.1)
+
+    def beat() -> None:
+        with suppress(sqlite3.OperationalError):
+            leases.beat(job.round_id, owner, 0, lease)
+
+    code = run_supervised(words, beat=beat, every=lease / 3, stop=stop, grace=GRACE_SECONDS)
     try:
-        if process.returncode:
-            log.warning("The process of round %s ended with %s.", job.round_id, process.returncode)
+        if code:
+            log.warning("The process of round %s ended with %s.", job.round_id, code)
             leases.crashed(job.round_id, owner)
         else:
             # one that could not write down how it ended did not crash; for all others this changes nothing
@@ -128,12 +118,6 @@ def _run(
             log.info("Round %s ended.", job.round_id)
     except sqlite3.Error:
         log.exception("The queue cannot be written; the round is taken up when its lease has run out.")
-
-
-def _wait(seconds: float, stop: Callable[[], bool]) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end and not stop():
-        time.sleep(min(0.1, seconds))
 
 
 def main() -> None:

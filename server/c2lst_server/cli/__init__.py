@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import typer
 
-from c2lst_server.cli import admins, federation, keys, publishing, rounds, service, sites, tiles
+from c2lst_server.cli import admins, federation, keys, publishing, rounds, service, sites, tiles, trainings
 from c2lst_shared.console import run
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="The central service of c2lst.")
@@ -22,6 +22,8 @@ app.add_typer(sites.sites_app, name="sites")
 app.add_typer(rounds.rounds_app, name="rounds")
 app.add_typer(admins.admins_app, name="admins")
 app.add_typer(tiles.tiles_app, name="tiles")
+app.add_typer(trainings.app)
+app.add_typer(trainings.trainings_app, name="trainings")
 
 
 def main() -> None:

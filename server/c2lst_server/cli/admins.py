@@ -15,7 +15,10 @@ admins_app = typer.Typer(no_args_is_help=True, help="Who may steer the service o
 @admins_app.command("add")
 def add_administrator(
     name: Annotated[str, typer.Argument(help="Lower-case letters, digits and dashes.")],
-    scope: Annotated[list[str], typer.Option(help="What the token allows, repeated: sites:read, sites:write.")],
+    scope: Annotated[
+        list[str],
+        typer.Option(help="What the token allows, repeated: sites:read, sites:write, trainings:read, trainings:write."),
+    ],
     days: Annotated[int, typer.Option(help="How long it works, 365 at most.")] = 90,
     home: HomeOption = None,
 ) -> None:

@@ -1,10 +1,11 @@
-"""What the server remembers beside its files: who may ask for what, which run became which release, and rounds."""
+"""What the server remembers beside its files: who may ask for what, which run became which release,
+rounds, and trainings."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import DateTime, Dialect, ForeignKey, MetaData, String, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy import Boolean, DateTime, Dialect, Float, ForeignKey, MetaData, String, Text, TypeDecorator, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 INVITED, ACTIVE, SUSPENDED = "invited", "active", "suspended"
@@ -161,3 +162,34 @@ class RoundSite(Base):
     asked: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when it was last sent a request
     result: Mapped[str | None] = mapped_column(Text)  # JSON of `wire.RoundResult`
     round: Mapped[Round] = relationship(back_populates="sites")
+
+
+class Training(Base):
+    """A training that was queued for trainers, as it stands; what it makes lies in the folder of its run."""
+
+    __tablename__ = "trainings"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    training_id: Mapped[str] = mapped_column(String(16), unique=True)
+    run_id: Mapped[str] = mapped_column(String(64), unique=True)
+    plan: Mapped[str] = mapped_column(Text)  # JSON of `trainings.plan.TrainingPlan`
+    state: Mapped[str] = mapped_column(String(16))  # queued, running, finished, failed or cancelled
+    queued: Mapped[datetime] = mapped_column(UtcDateTime)
+    not_before: Mapped[datetime] = mapped_column(UtcDateTime)  # when it may be tried (again)
+    started: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when it was first taken up
+    updated: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when it last said how far it is
+    ended: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    cancel: Mapped[bool] = mapped_column(Boolean)  # whether a running one was asked to stop
+    owner: Mapped[str | None] = mapped_column(String(64))  # who works on it
+    lease_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    crashes: Mapped[int]  # ends without a word since it last got any further
+    furthest: Mapped[int]  # units of work that were ever done, to see whether a crash repeats itself
+    stage: Mapped[str | None] = mapped_column(String(16))
+    step: Mapped[int | None]
+    steps: Mapped[int | None]
+    eta_seconds: Mapped[int | None]  # at `updated`
+    loss: Mapped[float | None] = mapped_column(Float)
+    curve: Mapped[str | None] = mapped_column(Text)  # JSON: a bounded list of [step, mean loss]
+    error: Mapped[str | None] = mapped_column(String(16))  # one of `wire.ErrorCode`
+    detail: Mapped[str | None] = mapped_column(Text)  # the error in words, which may name paths: not for HTTP
+    metrics: Mapped[str | None] = mapped_column(Text)  # JSON: name -> value, of a finished one

@@ -6,7 +6,7 @@ runs/RUN/  corpus/  checkpoint.safetensors  samples/step_000500.png  curve.png  
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -55,6 +55,7 @@ def train(
     corpus_only: bool = False,
     corpus_workers: int = 1,
     progress: Progress | None = None,
+    on_losses: Callable[[Sequence[float]], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
     workers: Workers | None = None,
 ) -> RunRecord:
@@ -74,6 +75,7 @@ def train(
         corpus_only: stop once the corpus is built.
         corpus_workers: processes that look at images and cut them.
         progress: where to say how far it is.
+        on_losses: called after each step with the losses of all steps so far, those of earlier calls among them.
         stop: asked after each step; when true the state is saved and `Interrupted` raised.
         workers: the processes of this run; the first one builds the corpus and writes everything.
 
@@ -103,7 +105,7 @@ def train(
         workers.wait()
         opened = Corpus.open(corpus)
         pretraining = _Pretraining(home, organ, opened, fitted_to(preset, opened, organ), run_id, seed, workers)
-        return pretraining.record if corpus_only else pretraining.run(progress, stop)
+        return pretraining.record if corpus_only else pretraining.run(progress, on_losses, stop)
 
 
 def fitted_to(preset: Preset, corpus: Corpus, organ: str) -> Preset:
@@ -156,7 +158,7 @@ class _Pretraining:
         )
         self.validation: dict[int, float] = {}
 
-    def run(self, progress: Progress, stop: Callable[[], bool]) -> RunRecord:
+    def run(self, progress: Progress, on_losses: Callable[[Sequence[float]], None], stop: Callable[[], bool]) -> RunRecord:
         earlier = self._earlier()
         if earlier is not None and earlier.state == "finished":
             return earlier
@@ -187,6 +189,7 @@ class _Pretraining:
             checkpoint.save(self.folder / CHECKPOINT, trainer.state(), belongs_to=self.belongs_to)
 
         def on_step(trainer: Trainer) -> None:
+            on_losses(trainer.losses)
             progress.advance(1, f"loss {np.mean(trainer.losses[-20:]):.4f}")
             if trainer.step % config.sample_every == 0 or trainer.step == config.steps:
                 self._show(trainer, backbone)

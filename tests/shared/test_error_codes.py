@@ -8,7 +8,7 @@ import sqlite3
 import pytest
 import torch
 
-from c2lst_client.rounds.failures import PASSING, error_code
+from c2lst_shared.error_codes import PASSING, error_code
 from c2lst_shared.errors import BadArtefact, BadInput, Busy, C2lstError, NoSpace, TransferFailed
 
 

@@ -1,0 +1,170 @@
+"""Commands about trainings that are queued, and the trainer that works on them."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from c2lst_server.cli.options import HomeOption, JsonOption, print_table, session_of, settings_of
+
+if TYPE_CHECKING:
+    from c2lst_server.trainings.store import TrainingView
+
+app = typer.Typer()
+trainings_app = typer.Typer(no_args_is_help=True, help="Trainings that wait for a trainer, run, or are over.")
+
+TrainingArgument = Annotated[
+    str, typer.Argument(metavar="TRAINING", help="Its identifier, an unambiguous beginning of it, or the name of its run.")
+]
+WATCH_SECONDS = 2.0
+
+
+@app.command()
+def trainer(
+    once: Annotated[bool, typer.Option("--once", help="End when nothing is left to be done now.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Work on queued trainings, one at a time, until stopped; start several, on as many machines as share the database."""
+    import logging
+
+    from c2lst_server.trainings.trainer import Event, work
+    from c2lst_shared.stopping import stop_on_signal
+
+    def report(event: Event) -> None:
+        typer.echo(event.model_dump_json(exclude_none=True) if as_json else f"{event.time:%H:%M:%S}  {event.sentence()}")
+
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    with stop_on_signal() as stop:
+        taken = work(settings_of(home), stop, once=once, report=report)
+    if not as_json:
+        typer.echo(f"Took up {taken} training{'s' * (taken != 1)}.")
+
+
+@trainings_app.command("queue")
+def queue_training(
+    organ: Annotated[str, typer.Option(help="What the backbone is for, for example mob or breast.")],
+    images: Annotated[str, typer.Option(help="Name of a folder in C2LST_SERVER_IMAGES: slides, tiles or a corpus.")],
+    preset: Annotated[str, typer.Option(help="tiny (a CPU in minutes), small (a CPU in an hour) or paper (a GPU).")] = "small",
+    um_per_px: Annotated[float | None, typer.Option(help="Micrometres per pixel, where the images do not say.")] = None,
+    run: Annotated[str | None, typer.Option(help="Name of the run; ORGAN-PRESET by default.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Training steps, instead of the preset's.")] = None,
+    seed: Annotated[int, typer.Option(help="Of weights, batches and noise.")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and print the plan; queue nothing.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Queue a training for the next trainer that is free."""
+    from pydantic import ValidationError
+
+    from c2lst_server.trainings import store
+    from c2lst_server.trainings.plan import TrainingPlan
+    from c2lst_shared.errors import BadInput
+
+    values = {"organ": organ, "images": images, "preset": preset, "um_per_px": um_per_px, "run": run, "steps": steps}
+    try:
+        wanted = TrainingPlan.model_validate(values | {"seed": seed})
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = str(first["loc"][0]).replace("_", "-")
+        raise BadInput(
+            f"--{option} cannot be {first['input']!r}: {first['msg'].removeprefix('Value error, ').rstrip('.')}."
+        ) from None
+    settings = settings_of(home)
+    with session_of(settings) as session:
+        if dry_run:
+            typer.echo(store.checked(session, settings, wanted).model_dump_json(indent=1))
+            if not as_json:
+                typer.echo("Would be queued; nothing was.", err=True)
+            return
+        found = store.queue(session, settings, wanted)
+    if as_json:
+        typer.echo(found.model_dump_json(indent=1))
+        return
+    typer.echo(f"Training {found.training_id} of run {found.run} is queued.")
+    typer.echo(f"Next: c2lst-server trainings show {found.training_id} --watch (while a `c2lst-server trainer` runs)")
+
+
+@trainings_app.command("list")
+def list_trainings(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """List all trainings, the newest first."""
+    from c2lst_server.trainings import store
+
+    with session_of(settings_of(home)) as session:
+        found = store.list_trainings(session)
+    if as_json:
+        typer.echo(json.dumps([each.model_dump(mode="json") for each in found], indent=1))
+        return
+    rows = [(each.training_id, each.run, f"{each.queued:%Y-%m-%d %H:%M}", each.in_words()) for each in found]
+    print_table(("TRAINING", "RUN", "QUEUED", "STATE"), rows, empty="No training yet.")
+
+
+@trainings_app.command("show")
+def show_training(
+    training: TrainingArgument,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow it until it is over.")] = False,
+    home: HomeOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show how far a training is, its losses, and why it failed."""
+    from c2lst_server.trainings import store
+
+    with session_of(settings_of(home)) as session:
+        found = store.show(session, training)
+        said: str | None = None
+        while watch and not found.is_over:
+            now = found.model_dump_json() if as_json else f"{found.run}: {found.in_words()}"
+            if now != said:
+                typer.echo(now)
+                said = now
+            time.sleep(WATCH_SECONDS)
+            session.expire_all()
+            session.rollback()
+            found = store.show(session, found.training_id)
+        detail = store.why(session, found.training_id)
+    if as_json:
+        typer.echo(json.dumps(found.model_dump(mode="json") | {"detail": detail}, indent=None if watch else 1))
+        return
+    _print(found, detail)
+
+
+@trainings_app.command("cancel")
+def cancel_training(training: TrainingArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Stop a training: at once while it waits, else after it has saved; `resume` goes on from there."""
+    from c2lst_server.trainings import store
+
+    with session_of(settings_of(home)) as session:
+        found = store.cancel(session, training)
+    asked = "is asked to save and stop" if found.state == "cancelling" else f"is {found.state}"
+    typer.echo(found.model_dump_json(indent=1) if as_json else f"Training {found.training_id} {asked}.")
+
+
+@trainings_app.command("resume")
+def resume_training(training: TrainingArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Queue a training again that was cancelled or failed; it goes on from its checkpoint."""
+    from c2lst_server.trainings import store
+
+    with session_of(settings_of(home)) as session:
+        found = store.resume(session, training)
+    typer.echo(found.model_dump_json(indent=1) if as_json else f"Training {found.training_id} is queued again.")
+
+
+def _print(found: TrainingView, detail: str | None) -> None:
+    typer.echo(f"Training  {found.training_id}, {found.in_words()}")
+    typer.echo(f"Run       {found.run}")
+    for name, value in found.plan.model_dump(exclude={"run"}, exclude_none=True).items():
+        typer.echo(f"  {name:<10}{value}")
+    if detail:
+        typer.echo(f"Error     {detail}")
+    shown = found.curve[:: max(1, len(found.curve) // 8)]
+    if shown:
+        typer.echo(f"Loss      {'  '.join(f'{point.step}: {point.loss:.4f}' for point in shown)}")
+    for name, number in found.metrics.items():
+        typer.echo(f"{name:<9} {number:.4f}")
+    if found.state == "finished":
+        typer.echo(f"Next: c2lst-server publish {found.run} --organ {found.plan.organ}")
+    elif found.is_over:
+        typer.echo(f"Next: c2lst-server trainings resume {found.training_id}")

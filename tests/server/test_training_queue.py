@@ -1,0 +1,231 @@
+"""The queue as trainers use it, on SQLite and on PostgreSQL: every training is one trainer's at a time, whoever dies."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from fakes.central import Central
+from sqlalchemy.orm import Session
+
+from c2lst_server.db.session import migrate, open_database
+from c2lst_server.settings import Settings
+from c2lst_server.trainings import store
+from c2lst_server.trainings.job_queue import Claimed, Report, TrainingQueue
+from c2lst_server.trainings.pace import Pace
+from c2lst_server.trainings.plan import TrainingPlan
+from c2lst_server.trainings.reporter import Reporter, thinned
+from c2lst_server.trainings.store import MOST_POINTS, TrainingView
+from c2lst_server.trainings.trainer import command, environment
+
+
+class Clock:
+    """Shows the time that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def forward(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a PostgreSQL of the tests' own, on a socket in a folder of theirs."""
+    pytest.importorskip("psycopg", reason="PostgreSQL is reached through psycopg, which is not installed")
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    if not programs:
+        pytest.skip("PostgreSQL is not installed")
+    owner = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
+    folder = Path(tempfile.mkdtemp(prefix="c2lst-pg-"))  # not in pytest's folder: a socket's path has 107 characters at most
+    if owner is not None:
+        shutil.chown(folder, owner)
+
+    def run(program: str, *words: str) -> None:
+        command = [programs[-1] / program, "-D", folder / "data", *words]
+        subprocess.run(command, check=True, user=owner, cwd=folder, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
+
+    try:
+        run("initdb", "-U", "c2lst", "--auth=trust", "--no-sync")
+        options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
+        run("pg_ctl", "-w", "-o", options, "-l", str(folder / "log"), "start")
+        try:
+            yield f"postgresql+psycopg://c2lst@/postgres?host={folder}"
+        finally:
+            run("pg_ctl", "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder)
+
+
+class Queued:
+    """A queue in a database of its own, with its clock."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings, self.clock = settings, Clock()
+        migrate(settings)
+        self.engine = open_database(settings)
+        self.jobs = TrainingQueue(self.engine, self.clock)
+
+    def add(self, run: str) -> None:
+        plan = TrainingPlan(organ="mob", images="mob-sections", preset="tiny", run=run)
+        with Session(self.engine) as session:
+            store.queue(session, self.settings, plan, now=self.clock.now)
+        self.clock.forward(0.001)
+
+    def show(self, run: str) -> TrainingView:
+        with Session(self.engine) as session:
+            return store.show(session, run, now=self.clock.now)
+
+    def claim(self, owner: str = "one") -> Claimed:
+        claimed = self.jobs.claim(owner, 60)
+        assert claimed is not None
+        return claimed
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def queued(request: pytest.FixtureRequest, central: Central, tmp_path: Path) -> Iterator[Queued]:
+    (tmp_path / "images" / "mob-sections").mkdir(parents=True)
+    changes: dict[str, object] = {"images": tmp_path / "images"}
+    if request.param == "postgresql":
+        changes["database_url"] = request.getfixturevalue("postgresql")
+    queued = Queued(central.settings.model_copy(update=changes))
+    yield queued
+    with queued.engine.begin() as connection:
+        connection.exec_driver_sql("DELETE FROM trainings")
+    queued.engine.dispose()
+
+
+def at(step: int) -> Report:
+    return Report("pretrain", step, 100, 10, step, 0.5, [(step, 0.5)])
+
+
+def test_oldest_is_taken_first_and_each_once(queued: Queued) -> None:
+    for run in ("a", "b"):
+        queued.add(run)
+    assert [queued.claim(owner).plan.run for owner in ("one", "two")] == ["a", "b"]
+    assert queued.jobs.claim("three") is None
+    assert queued.show("a").state == "running"
+
+
+def test_many_trainers_at_once_never_take_the_same(queued: Queued) -> None:
+    runs = [f"run-{number}" for number in range(24)]
+    for run in runs:
+        queued.add(run)
+    taken: list[str | None] = []
+
+    def work(owner: str) -> None:
+        while (claimed := queued.jobs.claim(owner)) is not None:
+            taken.append(claimed.plan.run)
+
+    threads = [threading.Thread(target=work, args=(f"trainer-{number}",)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(run or "" for run in taken) == sorted(runs)
+
+
+def test_what_a_silent_trainer_had_is_taken_by_the_next_and_its_words_change_nothing(queued: Queued) -> None:
+    queued.add("a")
+    first = queued.claim("first")
+    queued.jobs.beat(first, 60, at(40))
+    queued.clock.forward(50)
+    assert queued.jobs.beat(first, 60) == "go on"
+    queued.clock.forward(59)
+    assert queued.jobs.claim("second") is None
+    queued.clock.forward(2)
+    assert queued.show("a").state == "stalled"
+    second = queued.claim("second")
+    assert queued.jobs.beat(first, 60, at(99)) == "lost"
+    queued.jobs.fail(first, "internal", "too late")
+    queued.jobs.crashed(first)
+    view = queued.show("a")
+    assert (view.state, view.step, view.crashes, view.error) == ("running", 40, 1, None)
+    queued.jobs.finish(second, {"validation_loss": 0.1})
+    assert (queued.show("a").state, queued.show("a").metrics) == ("finished", {"validation_loss": 0.1})
+
+
+@pytest.mark.parametrize("how", ["told", "silent"])
+def test_death_at_the_same_step_is_given_up_and_one_that_gets_further_is_not(queued: Queued, how: str) -> None:
+    queued.add("a")
+    for step in (10, 20, 30, 40, 40, 40):
+        claimed = queued.claim()
+        queued.jobs.beat(claimed, 60, at(step))
+        if how == "told":
+            queued.jobs.crashed(claimed, wait=5)
+            assert queued.jobs.claim("impatient") is None
+        queued.clock.forward(61)
+    assert queued.jobs.claim("one") is None
+    view = queued.show("a")
+    assert (view.state, view.error, view.crashes) == ("failed", "crashed", 3)
+    with Session(queued.engine) as session:
+        store.resume(session, "a", now=queued.clock.now)
+    queued.claim()
+
+
+def test_what_was_to_be_cancelled_when_its_trainer_died_is_cancelled(queued: Queued) -> None:
+    queued.add("a")
+    queued.claim()
+    with Session(queued.engine) as session:
+        store.cancel(session, "a", now=queued.clock.now)
+    queued.clock.forward(61)
+    assert queued.jobs.claim("two") is None
+    assert queued.show("a").state == "cancelled"
+
+
+def test_passing_trouble_is_waited_for(queued: Queued) -> None:
+    queued.add("a")
+    queued.jobs.put_back(queued.claim(), "disk", "full", wait=30)
+    assert (queued.show("a").state, queued.show("a").error) == ("queued", "disk")
+    assert queued.jobs.claim("two") is None
+    queued.clock.forward(31)
+    queued.claim("two")
+    assert queued.show("a").error is None
+
+
+def test_curve_has_few_points_and_keeps_the_mean() -> None:
+    assert thinned([]) == []
+    assert thinned([1.0, 2.0]) == [(1, 1.0), (2, 2.0)]
+    losses = [float(number) for number in range(1, 200_001)]
+    points = thinned(losses)
+    assert len(points) == MOST_POINTS
+    assert points[0] == (1000, 500.5)
+    assert points[-1] == (200_000, 199_500.5)
+
+
+def test_reporter_tells_how_far_the_work_is() -> None:
+    reporter = Reporter()
+    assert reporter.report() is None
+    reporter.start("cutting tiles", 50)
+    reporter.advance(10)
+    cutting = reporter.report()
+    assert cutting is not None
+    assert (cutting.stage, cutting.step, cutting.steps, cutting.loss) == ("corpus", 10, 50, None)
+    reporter.start("pretraining", 100, done=30)
+    reporter.on_losses([0.5] * 31)
+    reporter.advance()
+    training = reporter.report()
+    assert training is not None
+    assert (training.stage, training.step, training.steps, training.loss) == ("pretrain", 31, 100, 0.5)
+    assert training.done > cutting.done
+
+
+def test_launcher_starts_the_processes(central: Central) -> None:
+    claimed = Claimed("5f0c9b7e21d34a86", TrainingPlan(organ="mob", images="x", run="r"), "one")
+    alone = command(central.settings, claimed, Pace())
+    assert alone[1:3] == ["-m", "c2lst_server.trainings.job"]
+    settings = central.settings.model_copy(update={"trainer_launcher": "accelerate launch --num_processes 4"})
+    several = command(settings, claimed, Pace())
+    assert several[:6] == ["accelerate", "launch", "--num_processes", "4", "--module", "c2lst_server.trainings.job"]
+    assert several[6:] == alone[3:]
+    assert environment(settings)["C2LST_SERVER_DATABASE_URL"] == central.settings.database_url
