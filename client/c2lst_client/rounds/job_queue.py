@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -172,6 +172,15 @@ class JobQueue:
             connection.execute("UPDATE rounds SET cancel = 1 WHERE round_id = ? AND state = 'running'", (round_id,))
             return _get(connection, round_id)
 
+    def copy_to(self, path: Path) -> None:
+        """Write a copy of the queue, as of one moment, in which nothing runs: what runs is queued there."""
+        with self._open() as connection, closing(sqlite3.connect(path)) as copy:
+            path.chmod(0o600)
+            connection.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")  # one file, without the two that WAL keeps beside it
+            with copy:
+                copy.execute("UPDATE rounds SET state = 'queued', owner = NULL, lease_until = NULL WHERE state = 'running'")
+
     # ---- what workers do
 
     def claim(self, owner: str, lease: float = LEASE_SECONDS) -> Job | None:
@@ -321,7 +330,10 @@ class JobQueue:
                 connection.execute(f"PRAGMA user_version = {VERSION}")
                 self._path.chmod(0o600)
             elif found != VERSION:
-                raise BadArtefact(f"{self._path} is of another version of c2lst ({found}); move it away to begin a new queue.")
+                raise BadInput(
+                    f"{self._path} is of a newer version of c2lst (version {found}, and this one knows {VERSION}); install "
+                    "that version, or move the file away to begin a new queue."
+                )
             yield connection
         except sqlite3.OperationalError:
             raise
