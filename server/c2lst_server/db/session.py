@@ -34,15 +34,12 @@ def open_database(settings: Settings) -> Engine:
     """
     settings.folders.check_initialised()
     engine = connect(settings)
-    with sentences(engine, "does not answer"):
-        with engine.connect() as connection:
-            found = revision_of(connection)
-        check_known(engine, found)
-    wanted = revisions()[-1]
-    if found != wanted:
-        raise BadInput(
-            f"The tables of {shown(engine)} are at version {found or 'none'}, not {wanted}; run `c2lst-server init`."
-        )
+    try:
+        with sentences(engine, "does not answer"), engine.connect() as connection:
+            _check_up_to_date(engine, revision_of(connection))
+    except C2lstError:
+        engine.dispose()
+        raise
     return engine
 
 
@@ -149,6 +146,15 @@ def sentences(engine: Engine, what: str) -> Iterator[None]:
 def shown(engine: Engine) -> str:
     """Return the URL without its password."""
     return engine.url.render_as_string(hide_password=True)
+
+
+def _check_up_to_date(engine: Engine, found: str | None) -> None:
+    check_known(engine, found)
+    wanted = revisions()[-1]
+    if found != wanted:
+        raise BadInput(
+            f"The tables of {shown(engine)} are at version {found or 'none'}, not {wanted}; run `c2lst-server init`."
+        )
 
 
 def _config(connection: Connection) -> Config:
