@@ -243,3 +243,12 @@ def test_key_of_another_kind_is_not_registered(central: Central, key: EllipticCu
     other = ec.generate_private_key(ec.SECP256R1())
     with pytest.raises(BadInput, match="not an EC P-384 key"):
         rotated(central, KeyRotation(public_key_pem=pem(other), proof=signed(key).client_assertion))
+
+
+@pytest.mark.parametrize("changed", [{"sub": "hospital\0a"}, {"jti": "j" * 20 + "\0"}, {"jti": "j" * 20 + "\ud800"}])
+def test_text_that_a_database_cannot_keep_is_refused(
+    central: Central, key: EllipticCurvePrivateKey, changed: dict[str, str]
+) -> None:
+    with pytest.raises(Unauthorised):
+        granted(central, signed(key, **changed))
+    assert who(central, granted(central, signed(key))) == "hospital-a"

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fakes.central import Central
 
 from c2lst_server.db.models import EnrolmentToken
-from c2lst_server.errors import Refused
+from c2lst_server.errors import NotThere, Refused
 from c2lst_server.sites.enrolment import enrol
 from c2lst_server.sites.registry import Address, invite, list_sites, read_ca, remove, resume, suspend
 from c2lst_shared.errors import BadInput
@@ -191,3 +191,16 @@ def test_ca_file_without_certificate_is_refused(tmp_path: Path, content: str | N
         path.write_text(content)
     with pytest.raises(BadInput, match="pass a PEM file to --ca"):
         read_ca(path)
+
+
+def test_text_that_a_database_cannot_keep_is_refused(central: Central, tmp_path: Path) -> None:
+    file = central.invite(tmp_path / "file.json")
+    with central.session() as session:
+        assert [site.name for site in list_sites(session, after="hosp\0ital")] == ["hospital-a"]
+        with pytest.raises(NotThere, match="There is no site"):
+            suspend(session, "hospital\0a")
+        with pytest.raises(BadInput, match="cannot be read"):
+            enrol(session, request(file, new_key() + "\0"))
+        with pytest.raises(BadInput, match="has 321 characters, and 300 are allowed"):
+            invite(session, central.home, "hospital-b", Address("https://" + "a" * 313), out=tmp_path / "other")
+        assert enrol(session, request(file, new_key())).site == "hospital-a"
