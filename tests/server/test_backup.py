@@ -330,7 +330,7 @@ def test_links_are_refused(filled: Central, elsewhere: Settings, tmp_path: Path)
 def test_header_that_claims_to_be_long_is_refused(tmp_path: Path, elsewhere: Settings) -> None:
     header = tarfile.TarInfo("x")
     header.type, header.size = tarfile.XHDTYPE, 1 << 40
-    (tmp_path / "bomb.tar").write_bytes(header.tobuf() + b"0" * 10_000)
+    (tmp_path / "bomb.tar").write_bytes(header.tobuf(tarfile.GNU_FORMAT) + b"0" * 10_000)
     with pytest.raises(BadArtefact, match="a header is too long"):
         restore(elsewhere, tmp_path / "bomb.tar")
 
