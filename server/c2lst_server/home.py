@@ -40,6 +40,16 @@ class Home:
         return self.path / "tuf" / ".lock"
 
     @property
+    def restored(self) -> Path:
+        """From which version metadata goes on since the home was restored; there only when it was."""
+        return self.path / "tuf" / "restored.json"
+
+    @property
+    def in_use(self) -> Path:
+        """Held by every process that serves this home."""
+        return self.path / ".in-use"
+
+    @property
     def superlink(self) -> Path:
         """State, certificate, secrets and logs of Flower's SuperLink, and of the rounds that it carries."""
         return self.path / "superlink"

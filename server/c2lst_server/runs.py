@@ -15,6 +15,7 @@ from c2lst_shared.presets import BackboneConfig, DiffusionConfig, TrainingConfig
 from c2lst_shared.release.manifest import Count, Organ, StainReference
 
 RUN = "run.json"
+CORPUS, CHECKPOINT = "corpus", "checkpoint.safetensors"  # can be made again from the images
 SAMPLES_FOLDER = "samples"
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 RunId = Annotated[str, StringConstraints(pattern=f"^{_RUN_ID.pattern}$")]

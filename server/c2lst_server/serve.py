@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from c2lst_server.logs import LogFormat, log_config
 from c2lst_server.settings import Settings
 from c2lst_shared.errors import BadInput, C2lstError
+from c2lst_shared.locking import in_use
 from c2lst_shared.wire import is_loopback
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ def serve(settings: Settings, listener: Listener) -> None:
 
     check_listener(listener)
     server = uvicorn.Server(configured(settings, listener, log_config(listener.log_format)))
-    server.run()
+    with in_use(settings.folders.in_use):
+        server.run()
     if not server.started:
         raise C2lstError("The service did not start; the lines above say why.")
 

@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 from tuf.api.metadata import TargetFile
 
+from c2lst_server.db.models import Base
 from c2lst_server.db.session import migrate, open_database
 from c2lst_server.home import Home
 from c2lst_server.publishing.initialise import initialise
@@ -31,6 +32,7 @@ from c2lst_shared.presets import get_preset
 from c2lst_shared.release.manifest import Manifest, StainReference
 from c2lst_shared.release.targets import served_path, target_path
 from c2lst_shared.release.weights import save_weights
+from fakes.postgres import Postgres
 
 PASSPHRASE = "correct horse battery"
 STAIN = StainReference(method="macenko", matrix=((0.65, 0.70, 0.29), (0.07, 0.99, 0.11)), max_concentration=(1.9, 1.0))
@@ -48,8 +50,8 @@ class Central:
     Every change goes through the functions that the commands call.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.settings = Settings(home=path, database_url=f"sqlite:///{path}/c2lst.sqlite3")
+    def __init__(self, path: Path, database_url: str | None = None) -> None:
+        self.settings = Settings(home=path, database_url=database_url or f"sqlite:///{path}/c2lst.sqlite3")
         self.home = Home(path)
         self.url = "http://127.0.0.1:9"  # nobody listens there
         if not self.home.keys.exists():
@@ -64,10 +66,19 @@ class Central:
         with Session(self.engine) as session:
             yield session
 
-    def copy(self, path: Path) -> Central:
-        """Return another service with the same keys, releases and sites."""
+    def copy(self, path: Path, postgres: Postgres | None = None) -> Central:
+        """Return another service with the same keys, releases and sites; with `postgres`, its database is a copy there."""
         shutil.copytree(self.home.path, path)
-        return Central(path)
+        return Central(path, postgres.new(like=self.settings.database) if postgres else None)
+
+    def stored(self) -> bytes:
+        """Return all that the database holds, to look for what it should not."""
+        if self.engine.dialect.name == "sqlite":
+            self.engine.dispose()
+            return self.home.database.read_bytes()
+        with self.engine.connect() as connection:
+            tables = [connection.execute(table.select()).all() for table in Base.metadata.sorted_tables]
+        return repr(tables).encode()
 
     def add_run(self, run_id: str, *, organ: str = "mob", weights: dict[str, torch.Tensor] | None = None) -> RunRecord:
         """Leave behind what a finished training run leaves behind."""

@@ -30,6 +30,8 @@ from c2lst_server.sites.registry import remove, resume, suspend
 from c2lst_shared.errors import BadInput
 from c2lst_shared.wire import EnrolmentFile, EnrolmentRequest, KeyRotation, TokenRequest
 
+pytestmark = pytest.mark.both_databases
+
 AUDIENCE = "http://127.0.0.1:9/api/v1/token"
 
 
@@ -82,8 +84,7 @@ def test_site_gets_a_token_that_names_it(central: Central, key: EllipticCurvePri
 
 def test_database_keeps_only_the_digest_of_an_access_token(central: Central, key: EllipticCurvePrivateKey) -> None:
     token = granted(central, signed(key))
-    central.engine.dispose()
-    assert token.encode() not in central.home.database.read_bytes()
+    assert token.encode() not in central.stored()
 
 
 def test_assertion_works_once(central: Central, key: EllipticCurvePrivateKey) -> None:
@@ -242,3 +243,12 @@ def test_key_of_another_kind_is_not_registered(central: Central, key: EllipticCu
     other = ec.generate_private_key(ec.SECP256R1())
     with pytest.raises(BadInput, match="not an EC P-384 key"):
         rotated(central, KeyRotation(public_key_pem=pem(other), proof=signed(key).client_assertion))
+
+
+@pytest.mark.parametrize("changed", [{"sub": "hospital\0a"}, {"jti": "j" * 20 + "\0"}, {"jti": "j" * 20 + "\ud800"}])
+def test_text_that_a_database_cannot_keep_is_refused(
+    central: Central, key: EllipticCurvePrivateKey, changed: dict[str, str]
+) -> None:
+    with pytest.raises(Unauthorised):
+        granted(central, signed(key, **changed))
+    assert who(central, granted(central, signed(key))) == "hospital-a"

@@ -16,6 +16,8 @@ from c2lst_server.cli import app
 from c2lst_server.errors import Refused, Unauthorised
 from c2lst_shared.errors import BadInput
 
+pytestmark = pytest.mark.both_databases
+
 BOTH = (Scope.READ_SITES, Scope.WRITE_SITES)
 
 
@@ -46,8 +48,7 @@ def test_there_is_no_administrator_to_begin_with(central: Central, http: httpx.C
 
 def test_database_keeps_only_the_digest(central: Central) -> None:
     token = added(central)
-    central.engine.dispose()
-    assert token.encode() not in central.home.database.read_bytes()
+    assert token.encode() not in central.stored()
 
 
 def test_token_opens_what_its_scope_allows_and_nothing_else(central: Central, http: httpx.Client) -> None:
@@ -111,7 +112,7 @@ def test_what_makes_no_sense_is_refused(
 
 
 def test_command_prints_the_token_once_and_alone(central: Central) -> None:
-    run = CliRunner()
+    run = CliRunner(env={"C2LST_SERVER_DATABASE_URL": central.settings.database_url})
     home = ["--home", str(central.home.path)]
     made = run.invoke(app, ["admins", "add", "ada", "--scope", "sites:read", *home])
     assert made.exit_code == 0, made.output

@@ -15,11 +15,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from fakes.central import Central
 
 from c2lst_server.db.models import EnrolmentToken
-from c2lst_server.errors import Refused
+from c2lst_server.errors import NotThere, Refused
 from c2lst_server.sites.enrolment import enrol
 from c2lst_server.sites.registry import Address, invite, list_sites, read_ca, remove, resume, suspend
 from c2lst_shared.errors import BadInput
 from c2lst_shared.wire import EnrolmentFile, EnrolmentRequest
+
+pytestmark = pytest.mark.both_databases
 
 
 def pem(key: PublicKeyTypes) -> str:
@@ -53,8 +55,7 @@ def test_database_keeps_only_the_digest_of_the_token(central: Central, tmp_path:
     token = json.loads(central.invite(tmp_path / "file.json").read_text())["token"]
     with central.session() as session:
         assert session.query(EnrolmentToken).one().token_sha256 == hashlib.sha256(token.encode()).hexdigest()
-    central.engine.dispose()
-    assert token.encode() not in central.home.database.read_bytes()
+    assert token.encode() not in central.stored()
 
 
 def test_site_enrols_with_its_file(central: Central, tmp_path: Path) -> None:
@@ -190,3 +191,16 @@ def test_ca_file_without_certificate_is_refused(tmp_path: Path, content: str | N
         path.write_text(content)
     with pytest.raises(BadInput, match="pass a PEM file to --ca"):
         read_ca(path)
+
+
+def test_text_that_a_database_cannot_keep_is_refused(central: Central, tmp_path: Path) -> None:
+    file = central.invite(tmp_path / "file.json")
+    with central.session() as session:
+        assert [site.name for site in list_sites(session, after="hosp\0ital")] == ["hospital-a"]
+        with pytest.raises(NotThere, match="There is no site"):
+            suspend(session, "hospital\0a")
+        with pytest.raises(BadInput, match="cannot be read"):
+            enrol(session, request(file, new_key() + "\0"))
+        with pytest.raises(BadInput, match="has 321 characters, and 300 are allowed"):
+            invite(session, central.home, "hospital-b", Address("https://" + "a" * 313), out=tmp_path / "other")
+        assert enrol(session, request(file, new_key())).site == "hospital-a"

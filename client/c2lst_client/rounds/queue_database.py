@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,15 @@ class QueueDatabase:
         self._expire()
         with self._open() as connection:
             return find_job(connection, round_id)
+
+    def copy_to(self, path: Path) -> None:
+        """Write a copy of the queue, as of one moment, in which nothing runs: what runs is queued there."""
+        with self._open() as connection, closing(sqlite3.connect(path)) as copy:
+            path.chmod(0o600)
+            connection.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")  # one file, without the two that WAL keeps beside it
+            with copy:
+                copy.execute("UPDATE rounds SET state = 'queued', owner = NULL, lease_until = NULL WHERE state = 'running'")
 
     def _expire(self) -> None:
         """Give up what nobody began before its deadline; a worker gives up what runs."""

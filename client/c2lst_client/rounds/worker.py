@@ -13,6 +13,7 @@ import os
 import secrets
 import sqlite3
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path

@@ -39,6 +39,22 @@ class Record(BaseModel):
         except FileNotFoundError:
             raise BadInput(f"There is no {path}; run the step that writes it first.") from None
         except ValidationError as error:
+            _refuse_newer(path, error)
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "the file"
             raise BadArtefact(f"{path} is damaged ({where}: {first['msg']}); delete it and run its step again.") from None
+
+
+def _refuse_newer(path: Path, error: ValidationError) -> None:
+    """Say so when a record is not damaged but of a newer version: it has a higher format, or fields that are not known here.
+
+    Raises:
+        BadInput: it is.
+    """
+    for found in error.errors():
+        newer_format = found["loc"] == ("format",) and isinstance(found["input"], int)
+        if newer_format or found["type"] == "extra_forbidden":
+            what = f"format {found['input']}" if newer_format else f"the field {'.'.join(map(str, found['loc']))}"
+            raise BadInput(
+                f"{path} has {what}, which this version of c2lst does not know; install the newer version that wrote it."
+            ) from None

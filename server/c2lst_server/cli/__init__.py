@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import typer
 
-from c2lst_server.cli import admins, federation, keys, publishing, rounds, service, sites, tiles, trainings
+from c2lst_server.cli import admins, backup, federation, keys, publishing, rounds, service, sites, tiles, trainings
 from c2lst_shared.console import run
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, help="The central service of c2lst.")
 app.add_typer(service.app)
 app.add_typer(publishing.app)
+app.add_typer(backup.app)
 app.add_typer(federation.app)
 app.add_typer(publishing.stage_app, name="stage")
 app.add_typer(publishing.releases_app, name="releases")

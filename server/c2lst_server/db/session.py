@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -18,6 +20,9 @@ from c2lst_server.settings import Settings
 from c2lst_shared.errors import BadInput, C2lstError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+HEAD = "head"
+CONNECT_SECONDS = 10
+MIGRATION_LOCK = 0x6332_6C73_74  # of PostgreSQL's advisory locks; "c2lst"
 
 
 def open_database(settings: Settings) -> Engine:
@@ -28,17 +33,13 @@ def open_database(settings: Settings) -> Engine:
         C2lstError: the database cannot be reached.
     """
     settings.folders.check_initialised()
-    engine = _connect(settings)
+    engine = connect(settings)
     try:
-        found, wanted = _revision(engine), ScriptDirectory(str(MIGRATIONS)).get_current_head()
-    except SQLAlchemyError as error:
-        raise C2lstError(
-            f"The database {_shown(engine)} does not answer: {_reason(error)}; check C2LST_SERVER_DATABASE_URL."
-        ) from error
-    if found != wanted:
-        raise BadInput(
-            f"The tables of {_shown(engine)} are at version {found or 'none'}, not {wanted}; run `c2lst-server init`."
-        )
+        with sentences(engine, "does not answer"), engine.connect() as connection:
+            _check_up_to_date(engine, revision_of(connection))
+    except C2lstError:
+        engine.dispose()
+        raise
     return engine
 
 
@@ -46,53 +47,143 @@ def migrate(settings: Settings) -> bool:
     """Make or update the tables; return whether there was anything to do.
 
     Raises:
+        BadInput: the tables are of a newer version of c2lst.
         C2lstError: the database cannot be reached or refuses.
     """
-    engine = _connect(settings)
+    engine = connect(settings, foreign_keys=False)
     try:
-        before = _revision(engine)
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-        return _revision(engine) != before
-    except SQLAlchemyError as error:
-        raise C2lstError(
-            f"The database {_shown(engine)} cannot be set up: {_reason(error)}; check C2LST_SERVER_DATABASE_URL."
-        ) from error
+        with sentences(engine, "cannot be set up"), changing(engine) as connection:
+            before = revision_of(connection)
+            check_known(engine, before)
+            upgrade(connection)
+            return revision_of(connection) != before
     finally:
         engine.dispose()
 
 
-def _connect(settings: Settings) -> Engine:
+@contextmanager
+def changing(engine: Engine) -> Iterator[Connection]:
+    """Give one transaction for changes of the tables: all of it holds at its end, or nothing, and nobody else is at it.
+
+    SQLite's driver would begin a transaction only at the first row that is written, and so leave half of a migration behind
+    when the process ends in the middle. For SQLite, open the engine without foreign keys: a table that is altered by copying
+    it would take the rows of other tables with it. They are checked at the end instead.
+    """
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        else:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        yield connection
+        if engine.dialect.name == "sqlite":
+            broken = connection.exec_driver_sql("PRAGMA foreign_key_check").first()
+            if broken is not None:
+                raise C2lstError(
+                    f"A row of {broken[0]} in {shown(engine)} refers to one that is not there; nothing was changed."
+                )
+
+
+def upgrade(connection: Connection, revision: str = HEAD) -> None:
+    """Bring the tables up to `revision`, in the transaction of `connection`."""
+    command.upgrade(_config(connection), revision)
+
+
+def downgrade(connection: Connection, revision: str) -> None:
+    """Take the tables back to `revision` ("base" for none), in the transaction of `connection`."""
+    command.downgrade(_config(connection), revision)
+
+
+def revisions() -> list[str]:
+    """Return every version of the tables, the oldest first."""
+    return [script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()][::-1]
+
+
+def revision_of(connection: Connection) -> str | None:
+    """Return the version of the tables, None when there are none."""
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def check_known(engine: Engine, revision: str | None) -> None:
+    """Check that the tables are not newer than this code.
+
+    Raises:
+        BadInput: they are.
+    """
+    if revision is not None and revision not in revisions():
+        raise BadInput(
+            f"The tables of {shown(engine)} are at version {revision}, and this version of c2lst knows them up to "
+            f"{revisions()[-1]}; install the newer version of c2lst that made them."
+        )
+
+
+def connect(settings: Settings, *, foreign_keys: bool = True) -> Engine:
+    """Return an engine for the database of the settings; nothing is asked of it yet.
+
+    Raises:
+        BadInput: the URL cannot be used.
+    """
     try:
-        engine = create_engine(settings.database)
+        url = _with_driver(make_url(settings.database))
+        if url.get_backend_name() == "sqlite":
+            engine = create_engine(url)
+            event.listen(engine, "connect", _prepare_sqlite if foreign_keys else _prepare_sqlite_for_changes)
+            return engine
+        # A database that was restarted has closed the connections of the pool: each is tried before it is used.
+        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_SECONDS})
     except (SQLAlchemyError, ModuleNotFoundError) as error:
         raise BadInput(f"C2LST_SERVER_DATABASE_URL cannot be used: {error}.") from error
-    if engine.dialect.name == "sqlite":
-        event.listen(engine, "connect", _prepare_sqlite)
-    return engine
 
 
-def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+@contextmanager
+def sentences(engine: Engine, what: str) -> Iterator[None]:
+    """Turn what a database says in the body into a sentence of our own."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        raise C2lstError(f"The database {shown(engine)} {what}: {_reason(error)}; check C2LST_SERVER_DATABASE_URL.") from error
+
+
+def shown(engine: Engine) -> str:
+    """Return the URL without its password."""
+    return engine.url.render_as_string(hide_password=True)
+
+
+def _check_up_to_date(engine: Engine, found: str | None) -> None:
+    check_known(engine, found)
+    wanted = revisions()[-1]
+    if found != wanted:
+        raise BadInput(
+            f"The tables of {shown(engine)} are at version {found or 'none'}, not {wanted}; run `c2lst-server init`."
+        )
+
+
+def _config(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _with_driver(url: URL) -> URL:
+    """Take psycopg for PostgreSQL, whatever way the URL is spelled: SQLAlchemy's own default is the driver before it."""
+    return url.set(drivername="postgresql+psycopg") if url.drivername in {"postgres", "postgresql"} else url
+
+
+def _prepare_sqlite(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
     """Check foreign keys, and let readers and one writer work at the same time."""
+    _prepare_sqlite_for_changes(connection, record)
     cursor: Any = connection.cursor()
     cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _prepare_sqlite_for_changes(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    cursor: Any = connection.cursor()
     cursor.execute("PRAGMA journal_mode = WAL")
     cursor.execute("PRAGMA busy_timeout = 10000")  # milliseconds
     cursor.close()
 
 
-def _revision(engine: Engine) -> str | None:
-    with engine.connect() as connection:
-        return MigrationContext.configure(connection).get_current_revision()
-
-
 def _reason(error: SQLAlchemyError) -> str:
     """The driver's own words, without the statement and the links that SQLAlchemy puts around them."""
     return str(getattr(error, "orig", None) or error).strip().splitlines()[0]
-
-
-def _shown(engine: Engine) -> str:
-    return engine.url.render_as_string(hide_password=True)

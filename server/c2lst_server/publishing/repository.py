@@ -29,6 +29,7 @@ from tuf.api.metadata import (
 from c2lst_server.home import Home
 from c2lst_server.publishing.check import check_as_client
 from c2lst_server.publishing.keys import Keyring
+from c2lst_server.publishing.least_version import read_least_version
 from c2lst_shared import atomic, locking
 from c2lst_shared.errors import BadArtefact
 from c2lst_shared.release.targets import HASHES, TOP_LEVEL_ROLES, organ_pattern
@@ -110,12 +111,15 @@ class Repository:
 
     def draft(self) -> dict[str, Metadata[Targets]]:
         """Return what is staged, with the versions and dates that it will have and without signatures."""
-        current = self.snapshot().meta
         for role, targets in self._staged.items():
-            existing = current.get(f"{role}.json")
-            targets.version = existing.version + 1 if existing else 1
+            targets.version = self.next_version(role)
             targets.expires = self._expiry(role)
         return {role: Metadata(targets) for role, targets in self._staged.items()}
+
+    def next_version(self, role: str) -> int:
+        """Return the version that the next targets, or the next role of an organ, will have."""
+        existing = self.snapshot().meta.get(f"{role}.json")
+        return self._after(existing.version if existing else 0)
 
     def commit(
         self,
@@ -147,11 +151,11 @@ class Repository:
             snapshot.meta[f"{role}.json"] = MetaFile.from_data(metadata.signed.version, content, HASHES)
         timestamp = self.timestamp()
         if roles or renew_snapshot:
-            snapshot.version += 1
+            snapshot.version = self._after(snapshot.version)
             name, content = self._sign(Snapshot.type, snapshot)
             files[name] = content
             timestamp.snapshot_meta = MetaFile.from_data(snapshot.version, content, HASHES)
-        timestamp.version += 1
+        timestamp.version = self._after(timestamp.version)
         files[TIMESTAMP_FILE] = self._sign(Timestamp.type, timestamp)[1]
         if root is not None:
             files[f"{root.signed.version}.root.json"] = root.to_bytes()
@@ -183,6 +187,10 @@ class Repository:
         role = DelegatedRole(organ, list(keys), allowed.threshold, terminating=True, paths=[organ_pattern(organ)])
         before = top.delegations or Delegations(keys={}, roles={})
         top.delegations = Delegations(keys=before.keys | keys, roles=(before.roles or {}) | {organ: role})
+
+    def _after(self, version: int) -> int:
+        """Return the version after `version`; after a restore also after those that were given and are lost."""
+        return max(version + 1, read_least_version(self._home))
 
     def _expiry(self, role: str) -> datetime:
         return self._now + LIFETIME.get(role, LIFETIME[Targets.type])

@@ -215,8 +215,7 @@ def _parse(staged: Staged) -> dict[str, Metadata[Targets]]:
 def _check_versions(repository: Repository, metadata: dict[str, Metadata[Targets]]) -> None:
     current = repository.snapshot().meta
     for role, staged in metadata.items():
-        existing = current.get(f"{role}.json")
-        if staged.signed.version != (existing.version + 1 if existing else 1):
+        if staged.signed.version != repository.next_version(role):
             raise BadInput("Something was published since this was staged; stage it again and let it be signed again.")
     if {name.removesuffix(".json") for name in current} - set(metadata):
         raise BadInput("An organ was published since this was staged; stage it again and let it be signed again.")

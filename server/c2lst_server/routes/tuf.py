@@ -17,7 +17,7 @@ from c2lst_shared.release.targets import FILES
 router = APIRouter(prefix="/tuf", tags=["signed files"])
 
 # Only names that publishing writes are looked up, so nothing else in the folders, or outside them, can be asked for.
-_METADATA = re.compile(rf"timestamp\.json|[0-9]{{1,9}}\.{NAME_PATTERN}\.json")
+_METADATA = re.compile(rf"timestamp\.json|[0-9]{{1,12}}\.{NAME_PATTERN}\.json")
 _TARGET = re.compile(rf"{NAME_PATTERN}/[0-9]{{1,9}}/[0-9a-f]{{64}}\.({'|'.join(map(re.escape, FILES))})")
 
 _FOREVER = {"Cache-Control": "public, max-age=31536000, immutable"}  # the name holds the version or the digest

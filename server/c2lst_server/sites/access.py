@@ -5,6 +5,7 @@ Tokens are random and looked up at every request, so that a site that is suspend
 
 from __future__ import annotations
 
+import re
 import secrets
 from datetime import UTC, datetime, timedelta
 
@@ -18,6 +19,7 @@ from c2lst_server.db.models import ACTIVE, SeenAssertion, Site, SiteToken
 from c2lst_server.errors import Unauthorised
 from c2lst_server.sites.enrolment import key_fingerprint
 from c2lst_server.sites.registry import digest, forget_tokens
+from c2lst_shared.release.manifest import NAME_PATTERN
 from c2lst_shared.wire import (
     ASSERTION_ALGORITHM,
     ASSERTION_SECONDS,
@@ -93,7 +95,9 @@ def _asserted(session: Session, assertion: str, now: datetime) -> Site:
         name = jwt.decode(assertion, options={"verify_signature": False}).get("sub")  # whose key to verify with
     except UNREADABLE as error:
         raise Unauthorised(_REFUSAL) from error
-    site = session.scalar(select(Site).where(Site.name == name)) if isinstance(name, str) else None
+    # what is no name is not looked up: PostgreSQL takes no text with a null character in it
+    is_name = isinstance(name, str) and re.fullmatch(NAME_PATTERN, name)
+    site = session.scalar(select(Site).where(Site.name == name)) if is_name else None
     if site is None or site.public_key_pem is None or site.server is None or site.state != ACTIVE:
         raise Unauthorised(_REFUSAL)
     _see(session, site, _verified(site, site.public_key_pem, assertion), now)
@@ -116,7 +120,12 @@ def _verified(site: Site, public_key_pem: str, assertion: str) -> dict[str, obje
         jti, seconds = claims["jti"], int(str(claims["exp"])) - int(str(claims["iat"]))
     except UNREADABLE as error:
         raise Unauthorised(_REFUSAL) from error
-    if not isinstance(jti, str) or not 16 <= len(jti) <= MAX_JTI or seconds > ASSERTION_SECONDS:
+    if (
+        not isinstance(jti, str)
+        or not 16 <= len(jti) <= MAX_JTI
+        or not (jti.isascii() and jti.isprintable())
+        or seconds > ASSERTION_SECONDS
+    ):
         raise Unauthorised(_REFUSAL)
     return claims
 

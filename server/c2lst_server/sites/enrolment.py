@@ -64,6 +64,8 @@ def key_fingerprint(pem: str) -> str:
         BadInput: it is not an EC P-384 public key.
     """
     try:
+        if "\0" in pem:  # which PostgreSQL does not keep
+            raise ValueError("null character")  # noqa: TRY301
         key = load_pem_public_key(pem.encode())
     except (ValueError, UnsupportedAlgorithm) as error:
         raise BadInput("The public key cannot be read; make a new one by enrolling again.") from error

@@ -23,6 +23,7 @@ from c2lst_shared.errors import BadInput
 from c2lst_shared.release.manifest import NAME_PATTERN
 from c2lst_shared.wire import REVEAL, EnrolmentFile, check_server_url
 
+MAX_URL = 300  # as the database keeps it
 TOKEN_LIFETIME = timedelta(days=7)
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----\n.+?\n-----END CERTIFICATE-----", re.DOTALL)
 
@@ -95,6 +96,7 @@ def read_ca(path: Path) -> str:
 
 def list_sites(session: Session, *, limit: int | None = None, after: str = "") -> list[SiteRecord]:
     """Return sites by name: all of them, or `limit` of those whose names come after `after`."""
+    after = after.partition("\0")[0]  # PostgreSQL takes no text with a null character; no name has one
     found = select(Site).where(Site.name > after).order_by(Site.name).limit(limit)
     return [SiteRecord.model_validate(site) for site in session.scalars(found)]
 
@@ -148,7 +150,7 @@ def digest(token: str) -> str:
 
 
 def _find(session: Session, name: str) -> Site:
-    site = session.scalar(select(Site).where(Site.name == name))
+    site = session.scalar(select(Site).where(Site.name == name)) if re.fullmatch(NAME_PATTERN, name) else None
     if site is None:
         known = ", ".join(site.name for site in list_sites(session)) or "none yet"
         raise NotThere(f"There is no site {name!r}; the sites are: {known}.")
@@ -176,6 +178,8 @@ def _check(name: str, address: Address) -> None:
         raise BadInput(
             f"{name!r} cannot name a site; use at most 32 lower-case letters, digits and dashes, beginning with a letter."
         )
+    if len(address.url) > MAX_URL:
+        raise BadInput(f"The URL has {len(address.url)} characters, and {MAX_URL} are allowed; give a shorter one.")
     try:
         check_server_url(address.url.rstrip("/"), insecure_http=address.insecure_http)
     except ValueError as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from c2lst_server.home import Home
-from c2lst_server.runs import RUN, SAMPLES_FOLDER, RunRecord, load_run, save_run
+from c2lst_server.runs import CHECKPOINT, CORPUS, RUN, SAMPLES_FOLDER, RunRecord, load_run, save_run
 from c2lst_server.tiles.build import build_corpus, origin_of
 from c2lst_server.tiles.corpus import Corpus, is_corpus
 from c2lst_server.training.pictures import save_curve, save_grid
@@ -31,7 +31,6 @@ from c2lst_shared.presets import Preset
 from c2lst_shared.progress import Progress, Silent
 from c2lst_shared.release.weights import save_weights
 
-CHECKPOINT = "checkpoint.safetensors"
 WEIGHTS = "weights.safetensors"
 LOSSES = "losses.json"
 CURVE = "curve.png"
@@ -86,7 +85,7 @@ def train(
     """
     progress, workers = progress or Silent(), workers or Workers()
     folder = home.run(run_id)
-    corpus = images if is_corpus(images) else folder / "corpus"
+    corpus = images if is_corpus(images) else folder / CORPUS
     message = f"Another process works on run {run_id!r}; wait until it is done, or stop it."
     with locking.locked(folder / ".lock", message) if workers.is_first else nullcontext():
         if workers.is_first and corpus != images:

@@ -29,6 +29,7 @@ from c2lst_shared.wire import (
 @pytest.fixture
 def at_home(central: Central, monkeypatch: pytest.MonkeyPatch) -> Central:
     monkeypatch.setenv("C2LST_SERVER_HOME", str(central.home.path))
+    monkeypatch.setenv("C2LST_SERVER_DATABASE_URL", central.settings.database)
     return central
 
 

@@ -17,6 +17,8 @@ from c2lst_server.rounds.transport import Message
 from c2lst_shared.errors import TransferFailed
 from c2lst_shared.wire import RoundAnswer, RoundRefusal, RoundResult, RoundStatus, parse_request
 
+pytestmark = pytest.mark.both_databases
+
 QUICK = Pace(between=0, running=0, resting=0, silent=0)
 
 
