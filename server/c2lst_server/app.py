@@ -18,12 +18,15 @@ from c2lst_server.db.session import open_database
 from c2lst_server.description import completed
 from c2lst_server.errors import NotThere, Refused, TooMany, Unauthorised
 from c2lst_server.logs import RequestLog
+from c2lst_server.metrics import CountRequests, Metrics
 from c2lst_server.problems import OWN_TROUBLE, ProblemResponse, problem
 from c2lst_server.publishing.refresh import refresh_timestamp
 from c2lst_server.rate_limit import Limits, RateLimit
+from c2lst_server.readiness import Readiness, readiness_checks
 from c2lst_server.routes import admin, docs, health, releases, sites, tuf
 from c2lst_server.security_headers import SecurityHeaders
 from c2lst_server.settings import Settings
+from c2lst_server.state_metrics import StateMetrics
 from c2lst_shared.errors import BadInput, C2lstError
 from c2lst_shared.wire import TokenRequest
 
@@ -43,10 +46,11 @@ def create_app(settings: Settings) -> FastAPI:
     engine = open_database(settings)
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await _refresh(settings)  # before the first answer
         refreshing = asyncio.create_task(_keep_fresh(settings))
         yield
+        app.state.readiness.close()
         refreshing.cancel()
         with suppress(asyncio.CancelledError):
             await refreshing
@@ -64,9 +68,15 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.settings = settings
     app.state.sessions = sessionmaker(engine)
     app.state.limits = Limits(settings)
+    checks = readiness_checks(settings, engine)
+    app.state.readiness = Readiness(checks)
+    app.state.metrics = Metrics()
+    app.state.metrics.watch(engine)
+    app.state.metrics.registry.register(StateMetrics(settings.folders, engine, checks))
     app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
     app.add_middleware(RateLimit, limits=app.state.limits)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(CountRequests, metrics=app.state.metrics)
     app.add_middleware(RequestLog)  # the outermost: it sees what the others refuse
     app.add_exception_handler(C2lstError, _answer_error)
     app.add_exception_handler(RequestValidationError, _answer_unreadable)

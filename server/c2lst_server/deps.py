@@ -17,6 +17,7 @@ from c2lst_server.db.models import Site
 from c2lst_server.errors import Unauthorised
 from c2lst_server.home import Home
 from c2lst_server.rate_limit import Limits
+from c2lst_server.readiness import Readiness
 from c2lst_server.settings import Settings
 from c2lst_server.sites import access
 from c2lst_shared.wire import TokenRequest
@@ -35,8 +36,15 @@ def get_session(request: Request) -> Iterator[Session]:
         yield session
 
 
+def get_readiness(request: Request) -> Readiness:
+    """Return what knows whether the service is fit to be sent sites."""
+    readiness: Readiness = request.app.state.readiness
+    return readiness
+
+
 HomeDep = Annotated[Home, Depends(get_home)]
 SessionDep = Annotated[Session, Depends(get_session)]
+ReadinessDep = Annotated[Readiness, Depends(get_readiness)]
 
 
 _site_token = OAuth2(

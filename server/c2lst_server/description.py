@@ -80,7 +80,7 @@ _SUMMARY = {
     "summary": "Eleven sections of the olfactory bulb.",
 }
 EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
-    Health: {"status": "ok", "time": _MOMENT, "timestamp_expires": "2026-12-02T08:30:00Z"},
+    Health: {"status": "ok", "time": _MOMENT},
     Catalogue: {"releases": [_SUMMARY]},
     Manifest: _manifest(),
     EnrolmentRequest: {"token": _TOKEN, "public_key_pem": _PUBLIC_KEY},

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from c2lst_shared.wire import Problem
 
 OWN_TROUBLE = "The server has a problem of its own; its log says which."
+NOT_READY = "The service is not ready; its log says why."
 _EXAMPLES = {
     HTTPStatus.BAD_REQUEST: "The request cannot be read; ask with a newer c2lst.",
     HTTPStatus.UNAUTHORIZED: "This access token is not known or has run out; ask for a new one.",
@@ -21,6 +22,7 @@ _EXAMPLES = {
     HTTPStatus.UNPROCESSABLE_ENTITY: "path.number: Input should be a valid integer",
     HTTPStatus.TOO_MANY_REQUESTS: "Too many requests; ask again in 12 seconds.",
     HTTPStatus.INTERNAL_SERVER_ERROR: OWN_TROUBLE,
+    HTTPStatus.SERVICE_UNAVAILABLE: NOT_READY,
 }
 
 

@@ -13,6 +13,7 @@ from c2lst_server.db.models import Site
 from c2lst_server.home import Home
 from c2lst_server.publishing.catalogue import read_catalogue, reading
 from c2lst_server.publishing.initialise import root_fingerprint
+from c2lst_server.publishing.repository import Repository
 
 
 class Status(BaseModel):
@@ -32,19 +33,26 @@ def read_status(home: Home, session: Session) -> Status:
         BadInput: it is not initialised.
     """
     home.check_initialised()
-    repository = reading(home)
-    expires = {
+    counts = session.execute(select(Site.state, func.count()).group_by(Site.state).order_by(Site.state))
+    return Status(
+        home=home.path,
+        root_sha256=root_fingerprint(home),
+        expires=read_expiry(reading(home)),
+        releases=[release.name for release in read_catalogue(home).releases],
+        sites={kind: int(count) for kind, count in counts},
+    )
+
+
+def read_expiry(repository: Repository) -> dict[str, datetime]:
+    """Return role -> when sites stop accepting what it signed.
+
+    Raises:
+        BadArtefact: the metadata cannot be read.
+    """
+    return {
         "root": repository.root().expires,
         "targets": repository.targets().expires,
         **{organ: repository.targets(organ).expires for organ in repository.organs()},
         "snapshot": repository.snapshot().expires,
         "timestamp": repository.timestamp().expires,
     }
-    counts = session.execute(select(Site.state, func.count()).group_by(Site.state).order_by(Site.state))
-    return Status(
-        home=home.path,
-        root_sha256=root_fingerprint(home),
-        expires=expires,
-        releases=[release.name for release in read_catalogue(home).releases],
-        sites={kind: int(count) for kind, count in counts},
-    )

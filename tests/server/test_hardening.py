@@ -17,10 +17,10 @@ from pydantic import ValidationError
 
 from c2lst_server import body_limit, slow_heads
 from c2lst_server.errors import TooMany
-from c2lst_server.logs import LogFormat, log_config
 from c2lst_server.rate_limit import Limits
 from c2lst_server.security_headers import HEADERS
 from c2lst_server.settings import Settings
+from c2lst_shared.logs import LogFormat, log_config
 
 
 @contextmanager

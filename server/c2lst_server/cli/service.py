@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from c2lst_server.cli.options import HomeOption, JsonOption, PassphraseFileOption, passphrase_of, session_of, settings_of
+from c2lst_server.cli.options import (
+    HomeOption,
+    JsonOption,
+    LogFormatOption,
+    PassphraseFileOption,
+    passphrase_of,
+    session_of,
+    settings_of,
+)
+from c2lst_shared.logs import LogFormat
 
 app = typer.Typer()
 
@@ -114,17 +123,22 @@ def serve(
     insecure_http: Annotated[
         bool, typer.Option("--insecure-http", help="Allow plain HTTP on other addresses than loopback.")
     ] = False,
-    log_format: Annotated[str, typer.Option(help="Of the lines on standard error: text or json.")] = "text",
+    log_format: LogFormatOption = LogFormat.TEXT,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Serve Prometheus metrics at this port, apart from the public one.")
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(help="Address for that; other than loopback needs a token.")] = "127.0.0.1",
+    metrics_token_file: Annotated[
+        Path | None, typer.Option(help="Its first line must be shown as a bearer token to read metrics.")
+    ] = None,
     home: HomeOption = None,
 ) -> None:
     """Serve releases and enrolment over HTTP, and sign the timestamp again every day."""
     from c2lst_server import serve as serving
-    from c2lst_server.logs import LogFormat
+    from c2lst_shared.metrics_listener import MetricsPlace
 
-    if log_format not in list(LogFormat):
-        raise typer.BadParameter(f"--log-format is {' or '.join(LogFormat)}, not {log_format!r}.")
-    style = LogFormat(log_format)
-    serving.serve(settings_of(home), serving.Listener(host, port, tls_cert, tls_key, insecure_http, style))
+    metrics = None if metrics_port is None else MetricsPlace(metrics_port, metrics_host, metrics_token_file)
+    serving.serve(settings_of(home), serving.Listener(host, port, tls_cert, tls_key, insecure_http, log_format, metrics))
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +31,36 @@ def open_database(settings: Settings) -> Engine:
     settings.folders.check_initialised()
     engine = _connect(settings)
     try:
-        found, wanted = _revision(engine), ScriptDirectory(str(MIGRATIONS)).get_current_head()
+        found, wanted = _revision(engine), _newest()
     except SQLAlchemyError as error:
         raise C2lstError(
             f"The database {_shown(engine)} does not answer: {_reason(error)}; check C2LST_SERVER_DATABASE_URL."
         ) from error
+    _check_version(engine, found, wanted)
+    return engine
+
+
+def check_current(engine: Engine) -> None:
+    """Check that the database answers, with tables of the version that this code knows.
+
+    Raises:
+        BadInput: the tables are of another version.
+        SQLAlchemyError: it does not answer.
+    """
+    _check_version(engine, _revision(engine), _newest())
+
+
+def _check_version(engine: Engine, found: str | None, wanted: str | None) -> None:
     if found != wanted:
         raise BadInput(
             f"The tables of {_shown(engine)} are at version {found or 'none'}, not {wanted}; run `c2lst-server init`."
         )
-    return engine
+
+
+@cache
+def _newest() -> str | None:
+    """The version that this code knows; reading the scripts takes a while, and they do not change."""
+    return ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
 
 def migrate(settings: Settings) -> bool:
@@ -67,7 +88,7 @@ def migrate(settings: Settings) -> bool:
 
 def _connect(settings: Settings) -> Engine:
     try:
-        engine = create_engine(settings.database)
+        engine = create_engine(settings.database, hide_parameters=True)
     except (SQLAlchemyError, ModuleNotFoundError) as error:
         raise BadInput(f"C2LST_SERVER_DATABASE_URL cannot be used: {error}.") from error
     if engine.dialect.name == "sqlite":
