@@ -14,6 +14,7 @@ import asyncio
 import json
 import multiprocessing
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -286,6 +287,7 @@ def main() -> None:
     parser.add_argument("--per-second", type=float, default=5.0, help="visits in a soak")
     parser.add_argument("--json", action="store_true", help="print JSON")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is ended as well
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         port, metrics_port = free_port(), free_port()

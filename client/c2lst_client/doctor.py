@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from tuf.api.metadata import Metadata
 
 from c2lst_client.audit import verify_chain
-from c2lst_client.egress import Egress
+from c2lst_client.egress import Egress, HttpStatus
 from c2lst_client.home import Home
 from c2lst_client.settings import Settings
 from c2lst_client.status import read_status
@@ -33,6 +33,7 @@ from c2lst_shared.release.targets import split_release
 from c2lst_shared.wire import Health
 
 ROOM = 5e9  # bytes that a site of a few hundred spots with its pairs stays well below
+UNAVAILABLE = 503  # the status of a server that says so of itself
 APART = timedelta(minutes=5)  # of two clocks that are right
 SOON = timedelta(days=14)  # before something runs out, its renewal is asked for
 
@@ -174,6 +175,22 @@ def _access(egress: Egress, home: Home, enrolment: Enrolment) -> Finding:
     return Finding(subject="access", state="ok", found=f"the centre knows {known.site} as {known.state}, by this site's key")
 
 
+def _server(egress: Egress, enrolment: Enrolment) -> Finding:
+    """Say whether the server, which answers, is also fit to be used."""
+    try:
+        egress.ask("/readyz", Health)
+    except HttpStatus as error:
+        if error.status == UNAVAILABLE:
+            return Finding(
+                subject="server",
+                state="warning",
+                found=f"{enrolment.server} answers and says that it is not ready",
+                to_do="try again in a few minutes; if it stays so, tell the central operator, whose log says why",
+            )
+        raise
+    return Finding(subject="server", state="ok", found=f"{enrolment.server} answers and is well")
+
+
 def _network(settings: Settings, enrolment: Enrolment) -> list[Finding]:
     """Each step only when the one before it succeeded."""
     through = f"through the proxy {settings.proxy}" if settings.proxy else "directly"
@@ -187,7 +204,7 @@ def _network(settings: Settings, enrolment: Enrolment) -> list[Finding]:
     try:
         with open_egress(settings.folders, enrolment, settings.proxy) as egress:
             health = egress.ask("/healthz", Health)
-            findings.append(Finding(subject="server", state="ok", found=f"{enrolment.server} answers and is well"))
+            findings.append(_server(egress, enrolment))
             if egress.certificate_ends is not None:
                 findings.append(_certificate(egress.certificate_ends))
             findings.append(_try("access", lambda: _access(egress, settings.folders, enrolment)))

@@ -75,6 +75,11 @@ class Home:
         """Keys, logs and folders of the processes of `c2lst-client join`."""
         return self.path / "federation"
 
+    @property
+    def contact(self) -> Path:
+        """An empty file that is as old as the last answer of the centre to the SuperNode."""
+        return self.federation / "contact"
+
     def site(self, name: str) -> Path:
         """The folder of one slide that is worked on."""
         return self.path / "sites" / name

@@ -14,7 +14,7 @@ from sqlalchemy.orm import sessionmaker
 from starlette.exceptions import HTTPException
 
 from c2lst_server.body_limit import BodyLimit
-from c2lst_server.db.session import open_database
+from c2lst_server.db.session import CONNECTIONS, open_database
 from c2lst_server.description import completed
 from c2lst_server.errors import NotThere, Refused, TooMany, Unauthorised
 from c2lst_server.logs import RequestLog
@@ -34,6 +34,7 @@ log = logging.getLogger("uvicorn.error")
 
 MAX_BODY_BYTES = 64 << 10
 REFRESH_SECONDS = 3600  # how often to look; what is less than a day old is left alone
+SPARE = 3  # connections of the pool that are kept for health and metrics
 STATUS: dict[type[C2lstError], int] = {NotThere: 404, Refused: 403, Unauthorised: 401, TooMany: 429, BadInput: 422}
 
 
@@ -67,6 +68,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.sessions = sessionmaker(engine)
+    app.state.database_turns = asyncio.Semaphore(CONNECTIONS - SPARE)
     app.state.limits = Limits(settings)
     checks = readiness_checks(settings, engine)
     app.state.readiness = Readiness(checks)

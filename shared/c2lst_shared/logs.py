@@ -22,6 +22,7 @@ from typing import Any
 request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 round_id: ContextVar[str | None] = ContextVar("round_id", default=None)
 
+TALKATIVE = ("httpx", "alembic")  # libraries whose INFO says nothing that is not said elsewhere
 _IDS = {"request": request_id, "round": round_id}
 _ROUND = re.compile(r"[0-9a-f]{1,32}")
 _Error = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
@@ -53,7 +54,8 @@ def log_config(style: LogFormat, *loggers: str, plain_errors: bool = False) -> d
         "formatters": {"line": formatters[style]},
         "filters": {"ids": {"()": f"{__name__}.Ids"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["ids"]}},
-        "loggers": {name: {**written, "propagate": False} for name in loggers} | {"httpx": {"level": "WARNING"}},
+        "loggers": {name: {**written, "propagate": False} for name in loggers}
+        | {name: {"level": "WARNING"} for name in TALKATIVE},
         **({} if loggers else {"root": written}),
     }
 

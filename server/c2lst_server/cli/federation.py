@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from c2lst_server.cli.options import HomeOption, JsonOption, settings_of
+from c2lst_server.cli.options import HomeOption, JsonOption, LogFormatOption, settings_of
+from c2lst_shared.logs import LogFormat, write_logs
 
 app = typer.Typer()
 
@@ -15,6 +16,7 @@ app = typer.Typer()
 @app.command()
 def superlink(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Of loopback; the proxy leads sites there.")] = 9092,
+    log_format: LogFormatOption = LogFormat.TEXT,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -24,10 +26,15 @@ def superlink(
     from c2lst_shared.stopping import stop_on_signal
 
     def report(event: Event) -> None:
-        typer.echo(event.model_dump_json(exclude_none=True) if as_json else f"{event.time:%H:%M:%S}  {event.sentence()}")
+        typer.echo(
+            event.model_dump_json(exclude_none=True)
+            if as_json or log_format == "json"
+            else f"{event.time:%H:%M:%S}  {event.sentence()}"
+        )
 
+    write_logs(log_format)
     with stop_on_signal() as stop:
-        run_superlink(settings_of(home), port, report, stop)
+        run_superlink(settings_of(home), port, report, stop, log_format=log_format)
 
 
 @app.command("proxy-config")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +18,7 @@ from c2lst_server.cli.options import (
     session_of,
     settings_of,
 )
-from c2lst_shared.logs import LogFormat
+from c2lst_shared.logs import LogFormat, write_logs
 
 app = typer.Typer()
 
@@ -72,6 +74,9 @@ def train(
     corpus_workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that prepare tiles; by default one per core, at most 8.")
     ] = None,
+    log_format: Annotated[
+        LogFormat, typer.Option(help="text: progress for people; json: a line of JSON now and then on standard error.")
+    ] = LogFormat.TEXT,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tile and normalise the images, then stop.")] = False,
     home: HomeOption = None,
 ) -> None:
@@ -80,13 +85,17 @@ def train(
     from c2lst_server.training import pretrain
     from c2lst_shared.diffusion.workers import join_workers
     from c2lst_shared.presets import get_preset
-    from c2lst_shared.progress import Silent, console_progress
+    from c2lst_shared.progress import Silent, console_progress, logged_progress
     from c2lst_shared.stopping import stop_on_signal
 
     chosen = get_preset(preset).with_training_steps(steps)
     name = run or f"{organ}-{preset}"
     workers = join_workers()
-    with console_progress() as shown, stop_on_signal() as stop:
+    progress = console_progress()
+    if log_format == LogFormat.JSON:
+        write_logs(log_format)
+        progress = nullcontext(logged_progress(logging.getLogger(__name__)))
+    with progress as shown, stop_on_signal() as stop:
         record = pretrain.train(
             settings_of(home).folders,
             organ=organ,

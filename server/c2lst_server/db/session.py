@@ -18,6 +18,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from c2lst_server.settings import Settings
 from c2lst_shared.errors import BadInput, C2lstError
 
+CONNECTIONS = 15  # of one process at most
+POOL_SECONDS = 10.0  # for which a free one is waited for
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -88,7 +90,9 @@ def migrate(settings: Settings) -> bool:
 
 def _connect(settings: Settings) -> Engine:
     try:
-        engine = create_engine(settings.database, hide_parameters=True)
+        engine = create_engine(
+            settings.database, hide_parameters=True, pool_size=CONNECTIONS, max_overflow=0, pool_timeout=POOL_SECONDS
+        )
     except (SQLAlchemyError, ModuleNotFoundError) as error:
         raise BadInput(f"C2LST_SERVER_DATABASE_URL cannot be used: {error}.") from error
     if engine.dialect.name == "sqlite":

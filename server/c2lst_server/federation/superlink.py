@@ -7,7 +7,6 @@ is open). Meanwhile the keys that may connect are kept in step with the sites, a
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from c2lst_shared.flower.fab import ROUND, build_fab
 from c2lst_shared.flower.supervisor import Event, Service, Supervisor
 from c2lst_shared.flower.tasks import take_secret
 from c2lst_shared.locking import locked
+from c2lst_shared.logs import LogFormat
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -55,8 +55,9 @@ def run_superlink(
     stop: Callable[[], bool],
     *,
     parts: Parts | None = None,
+    log_format: LogFormat = LogFormat.TEXT,
 ) -> None:
-    """Run the centre's processes until `stop()` is true, then end them.
+    """Run the centre's processes until `stop()` is true, then end them; what they log is written in `log_format`.
 
     Raises:
         BadInput: the home is not initialised.
@@ -76,12 +77,12 @@ def run_superlink(
             step.hear(event)
 
         try:
-            Supervisor(centre_services(settings, link, parts), heard).run(stop, meanwhile=step)
+            Supervisor(centre_services(settings, link, parts, log_format), heard).run(stop, meanwhile=step)
         finally:
             engine.dispose()
 
 
-def centre_services(settings: Settings, link: Link, parts: Parts) -> list[Service]:
+def centre_services(settings: Settings, link: Link, parts: Parts, log_format: LogFormat = LogFormat.TEXT) -> list[Service]:
     """Return the processes of the centre, with the files that they need in place."""
     link.renew_certificate()
     link.control_token()
@@ -89,9 +90,10 @@ def centre_services(settings: Settings, link: Link, parts: Parts) -> list[Servic
     link.database.parent.mkdir(exist_ok=True, mode=0o700)  # Flower makes files that everybody can read
     home = str(settings.folders.path)
     runs = ("--home", home, "--folder", str(link.folder), "--port", str(link.port), "--driver", parts.driver)
+    style = ("--log-format", log_format.value)
     commands = {
-        SUPERLINK: superlink_command(link),
-        RUNS: child.command("c2lst_server.federation.runs_process", *runs),
+        SUPERLINK: superlink_command(link, log_format),
+        RUNS: child.command("c2lst_server.federation.runs_process", *runs, *style),
     }
     return [
         Service(
@@ -101,10 +103,10 @@ def centre_services(settings: Settings, link: Link, parts: Parts) -> list[Servic
     ]
 
 
-def superlink_command(link: Link) -> list[str]:
+def superlink_command(link: Link, log_format: LogFormat = LogFormat.TEXT) -> list[str]:
     """Return the command of SuperLink."""
     return [
-        *child.command("c2lst_server.federation.superlink_process", str(link.control_token_file)),
+        *child.command("c2lst_server.federation.superlink_process", str(link.control_token_file), log_format.value),
         *("--host", "127.0.0.1", "--port", str(link.port), "--database", str(link.database)),
         *("--ssl-certfile", str(link.certificate), "--ssl-keyfile", str(link.private_key)),
         *("--ssl-ca-certfile", str(link.certificate)),
@@ -174,5 +176,5 @@ class _Step:
         else:
             for text, found in (("keys registered", registered), ("keys taken off", taken_off), ("runs begun", len(begun))):
                 if found:
-                    print(f"{found} {text}", file=sys.stderr, flush=True)
+                    log.info("%d %s", found, text)
         self._due = time.monotonic() + STEP_SECONDS
