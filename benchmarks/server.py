@@ -68,6 +68,7 @@ class Watch:
                     "rss_mib": round(memory.rss / 2**20, 1),
                     "files": self.process.num_fds(),
                     "threads": self.process.num_threads(),
+                    "cpu_seconds": round(sum(self.process.cpu_times()[:2]), 2),
                 }
             self.rows.append(row)
             if self._over.wait(self.every):
@@ -195,6 +196,7 @@ def figures(tally: Tally, seconds: float, watch: Watch) -> dict[str, object]:
     requests = sum(len(values) for kind, values in tally.seconds.items() if kind != "pull")
     return {
         "seconds": round(seconds, 1),
+        "server_cpu_seconds": round(watch.rows[-1]["cpu_seconds"] - watch.rows[0]["cpu_seconds"], 1),
         "requests_per_second": round(requests / seconds, 1),
         "mib_per_second": round(tally.received / seconds / 2**20, 1),
         "kinds": kinds,
@@ -264,7 +266,7 @@ def soak(given: argparse.Namespace, place: Place, centre: Centre, server: psutil
 def print_phase(name: str, found: dict[str, object]) -> None:
     most = f"{found['rss_mib']:.0f} MiB, {found['files']:.0f} files, {found['threads']:.0f} threads"
     speed = f"{found['requests_per_second']} requests/s, {found['mib_per_second']} MiB/s for {found['seconds']} s"
-    print(f"{name}: {speed}; server at most {most}")
+    print(f"{name}: {speed}; server {found['server_cpu_seconds']} s of CPU, at most {most}")
     print(f"  errors: {found['errors'] or 'none'}")
     for kind, row in found["kinds"].items():  # type: ignore[attr-defined]
         print(f"  {kind:<10} {row['count']:>6}  p50 {row['p50_ms']:>9} ms  p99 {row['p99_ms']:>9} ms", flush=True)
