@@ -10,6 +10,8 @@ from importlib.metadata import version
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import sessionmaker
 from starlette.exceptions import HTTPException
 
@@ -19,7 +21,7 @@ from c2lst_server.description import completed
 from c2lst_server.errors import NotThere, Refused, TooMany, Unauthorised
 from c2lst_server.logs import RequestLog
 from c2lst_server.metrics import CountRequests, Metrics
-from c2lst_server.problems import OWN_TROUBLE, ProblemResponse, problem
+from c2lst_server.problems import DATABASE_AWAY, OWN_TROUBLE, RETRY_SECONDS, ProblemResponse, problem
 from c2lst_server.publishing.refresh import refresh_timestamp
 from c2lst_server.rate_limit import Limits, RateLimit
 from c2lst_server.readiness import Readiness, readiness_checks
@@ -83,6 +85,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(C2lstError, _answer_error)
     app.add_exception_handler(RequestValidationError, _answer_unreadable)
     app.add_exception_handler(HTTPException, _answer_http)
+    for away in (OperationalError, PoolTimeout):
+        app.add_exception_handler(away, _answer_database)
     app.add_exception_handler(Exception, _answer_surprise)
     for module in (health, releases, sites, admin, tuf, docs):
         app.include_router(module.router)
@@ -141,6 +145,12 @@ def _answer_http(_request: Request, error: Exception) -> ProblemResponse:
     """Answer what the framework refuses: no such path, no such method, a body that is none."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
     return problem(error.status_code, error.detail, headers=error.headers)
+
+
+def _answer_database(_request: Request, error: Exception) -> ProblemResponse:
+    """A database that is locked, full or away comes back: nothing of the request was kept, and it may be repeated."""
+    log.error("The database cannot be used: %s", error)
+    return problem(503, DATABASE_AWAY, headers={"Retry-After": RETRY_SECONDS})
 
 
 def _answer_surprise(_request: Request, _error: Exception) -> ProblemResponse:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from fastapi import APIRouter, Response
 
 from c2lst_server.deps import ReadinessDep
-from c2lst_server.problems import NOT_READY, problem, refusals
+from c2lst_server.problems import NOT_READY, RETRY_SECONDS, problem, refusals
 from c2lst_shared.wire import Health
 
 router = APIRouter(tags=["health"])
@@ -19,9 +19,9 @@ async def get_health() -> Health:
     return Health(status="ok", time=datetime.now(UTC))
 
 
-@router.get("/readyz", response_model=Health, responses=refusals(503))
+@router.get("/readyz", response_model=Health, responses=refusals())
 async def get_readiness(readiness: ReadinessDep) -> Response | Health:
     """Answer 200 when the database answers, the signed metadata is valid and the disk takes more, else 503."""
     if await readiness.faults():
-        return problem(503, NOT_READY, headers={"Retry-After": "5"})
+        return problem(503, NOT_READY, headers={"Retry-After": RETRY_SECONDS})
     return Health(status="ok", time=datetime.now(UTC))
