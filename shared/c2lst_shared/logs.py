@@ -65,11 +65,12 @@ def write_logs(style: LogFormat, *, plain_errors: bool = False) -> None:
     logging.config.dictConfig(log_config(style, plain_errors=plain_errors))
 
 
-def take_over(name: str) -> None:
+def take_over(name: str, level: int = logging.INFO) -> None:
     """Let a library's logger, which would write in its own way, write as the rest of the process does."""
     logger = logging.getLogger(name)
     logger.handlers.clear()
     logger.propagate = True
+    logger.setLevel(level)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import importlib
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,7 @@ def main() -> None:
     sys.argv = ["flower-superlink", *sys.argv[3:]]
     allow_only([])
     starting = importlib.import_module("flwr.superlink.cli.flower_superlink")
-    take_over("flwr")
+    take_over("flwr", logging.WARNING)
     starting.__dict__["load_control_authn_plugin"] = lambda: _token_plugin(token)  # Flower has no setting for it
     starting.flower_superlink()
 
