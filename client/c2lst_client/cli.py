@@ -15,6 +15,7 @@ import typer
 
 from c2lst_client.rounds import commands as rounds
 from c2lst_shared.console import confirm, run
+from c2lst_shared.logs import LogFormat
 
 if TYPE_CHECKING:
     from c2lst_client.home import Home
@@ -486,6 +487,8 @@ def join(
     grace: Annotated[
         float, typer.Option(min=0, max=600, help="With --check: seconds after a start in which the link may be missing.")
     ] = 120,
+    log_format: rounds.LogFormatOption = LogFormat.TEXT,
+    metrics_port: rounds.MetricsPortOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -499,13 +502,21 @@ def join(
         raise typer.Exit(int(unwell))
     from c2lst_client.federation.join import join as take_part
     from c2lst_shared.flower.supervisor import Event
+    from c2lst_shared.logs import write_logs
+    from c2lst_shared.metrics_listener import MetricsPlace
     from c2lst_shared.stopping import stop_on_signal
 
     def report(event: Event) -> None:
-        typer.echo(event.model_dump_json(exclude_none=True) if as_json else f"{event.time:%H:%M:%S}  {event.sentence()}")
+        typer.echo(
+            event.model_dump_json(exclude_none=True)
+            if as_json or log_format == "json"
+            else f"{event.time:%H:%M:%S}  {event.sentence()}"
+        )
 
+    write_logs(log_format, plain_errors=True)
+    metrics = None if metrics_port is None else MetricsPlace(metrics_port)
     with stop_on_signal() as stop:
-        take_part(_settings(home), report, stop)
+        take_part(_settings(home), report, stop, log_format=log_format, metrics=metrics)
 
 
 @app.command()

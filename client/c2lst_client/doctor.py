@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from tuf.api.metadata import Metadata
 
 from c2lst_client.audit import verify_chain
-from c2lst_client.egress import Egress
+from c2lst_client.egress import Egress, HttpStatus
 from c2lst_client.federation.health_check import COMMAND, judge_join
 from c2lst_client.home import Home
 from c2lst_client.settings import Settings
@@ -35,6 +35,7 @@ from c2lst_shared.release.targets import split_release
 from c2lst_shared.wire import Health
 
 ROOM = 5e9  # bytes that a site of a few hundred spots with its pairs stays well below
+UNAVAILABLE = 503  # the status of a server that says so of itself
 APART = timedelta(minutes=5)  # of two clocks that are right
 SOON = timedelta(days=14)  # before something runs out, its renewal is asked for
 
@@ -193,6 +194,22 @@ def _link_unasked(home: Home) -> Finding:
     return Finding(subject="link", state="fault" if pulse.fault else "ok", found=found)
 
 
+def _server(egress: Egress, enrolment: Enrolment) -> Finding:
+    """Say whether the server, which answers, is also fit to be used."""
+    try:
+        egress.ask("/readyz", Health)
+    except HttpStatus as error:
+        if error.status == UNAVAILABLE:
+            return Finding(
+                subject="server",
+                state="warning",
+                found=f"{enrolment.server} answers and says that it is not ready",
+                to_do="try again in a few minutes; if it stays so, tell the central operator, whose log says why",
+            )
+        raise
+    return Finding(subject="server", state="ok", found=f"{enrolment.server} answers and is well")
+
+
 def _network(settings: Settings, enrolment: Enrolment) -> list[Finding]:
     """Each step only when the one before it succeeded."""
     through = f"through the proxy {settings.proxy}" if settings.proxy else "directly"
@@ -206,7 +223,7 @@ def _network(settings: Settings, enrolment: Enrolment) -> list[Finding]:
     try:
         with open_egress(settings.folders, enrolment, settings.proxy) as egress:
             health = egress.ask("/healthz", Health)
-            findings.append(Finding(subject="server", state="ok", found=f"{enrolment.server} answers and is well"))
+            findings.append(_server(egress, enrolment))
             if egress.certificate_ends is not None:
                 findings.append(_certificate(egress.certificate_ends))
             findings.append(_try("access", lambda: _access(egress, settings.folders, enrolment)))

@@ -80,6 +80,11 @@ class Home:
         """Says which processes of `c2lst-client join` live (`c2lst_shared.flower.heartbeat`)."""
         return self.federation / "processes.json"
 
+    @property
+    def contact(self) -> Path:
+        """An empty file that is as old as the last answer of the centre to the SuperNode."""
+        return self.federation / "contact"
+
     def site(self, name: str) -> Path:
         """The folder of one slide that is worked on."""
         return self.path / "sites" / name

@@ -10,20 +10,25 @@ from importlib.metadata import version
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import sessionmaker
 from starlette.exceptions import HTTPException
 
 from c2lst_server.body_limit import BodyLimit
-from c2lst_server.db.session import open_database
+from c2lst_server.db.session import CONNECTIONS, open_database
 from c2lst_server.description import completed
 from c2lst_server.errors import NotThere, Refused, TooMany, Unauthorised
 from c2lst_server.logs import RequestLog
-from c2lst_server.problems import OWN_TROUBLE, ProblemResponse, problem
+from c2lst_server.metrics import CountRequests, Metrics
+from c2lst_server.problems import DATABASE_AWAY, OWN_TROUBLE, RETRY_SECONDS, ProblemResponse, problem
 from c2lst_server.publishing.refresh import refresh_timestamp
 from c2lst_server.rate_limit import Limits, RateLimit
+from c2lst_server.readiness import Readiness, readiness_checks
 from c2lst_server.routes import admin, docs, health, releases, sites, trainings, tuf
 from c2lst_server.security_headers import SecurityHeaders
 from c2lst_server.settings import Settings
+from c2lst_server.state_metrics import StateMetrics
 from c2lst_shared.errors import BadInput, C2lstError
 from c2lst_shared.wire import TokenRequest
 
@@ -31,6 +36,7 @@ log = logging.getLogger("uvicorn.error")
 
 MAX_BODY_BYTES = 64 << 10
 REFRESH_SECONDS = 3600  # how often to look; what is less than a day old is left alone
+SPARE = 3  # connections of the pool that are kept for health and metrics
 STATUS: dict[type[C2lstError], int] = {NotThere: 404, Refused: 403, Unauthorised: 401, TooMany: 429, BadInput: 422}
 
 
@@ -43,10 +49,11 @@ def create_app(settings: Settings) -> FastAPI:
     engine = open_database(settings)
 
     @asynccontextmanager
-    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await _refresh(settings)  # before the first answer
         refreshing = asyncio.create_task(_keep_fresh(settings))
         yield
+        app.state.readiness.close()
         refreshing.cancel()
         with suppress(asyncio.CancelledError):
             await refreshing
@@ -63,14 +70,23 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.settings = settings
     app.state.sessions = sessionmaker(engine)
+    app.state.database_turns = asyncio.Semaphore(CONNECTIONS - SPARE)
     app.state.limits = Limits(settings)
+    checks = readiness_checks(settings, engine)
+    app.state.readiness = Readiness(checks)
+    app.state.metrics = Metrics()
+    app.state.metrics.watch(engine)
+    app.state.metrics.registry.register(StateMetrics(settings.folders, engine, checks))
     app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
     app.add_middleware(RateLimit, limits=app.state.limits)
     app.add_middleware(SecurityHeaders)
+    app.add_middleware(CountRequests, metrics=app.state.metrics)
     app.add_middleware(RequestLog)  # the outermost: it sees what the others refuse
     app.add_exception_handler(C2lstError, _answer_error)
     app.add_exception_handler(RequestValidationError, _answer_unreadable)
     app.add_exception_handler(HTTPException, _answer_http)
+    for away in (OperationalError, PoolTimeout):
+        app.add_exception_handler(away, _answer_database)
     app.add_exception_handler(Exception, _answer_surprise)
     for module in (health, releases, sites, admin, trainings, tuf, docs):
         app.include_router(module.router)
@@ -129,6 +145,12 @@ def _answer_http(_request: Request, error: Exception) -> ProblemResponse:
     """Answer what the framework refuses: no such path, no such method, a body that is none."""
     assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
     return problem(error.status_code, error.detail, headers=error.headers)
+
+
+def _answer_database(_request: Request, error: Exception) -> ProblemResponse:
+    """A database that is locked, full or away comes back: nothing of the request was kept, and it may be repeated."""
+    log.error("The database cannot be used: %s", error)
+    return problem(503, DATABASE_AWAY, headers={"Retry-After": RETRY_SECONDS})
 
 
 def _answer_surprise(_request: Request, _error: Exception) -> ProblemResponse:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from asyncio import Semaphore
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -10,6 +11,7 @@ from fastapi.openapi.models import OAuthFlowClientCredentials, OAuthFlows
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.security.oauth2 import OAuth2
 from sqlalchemy.orm import Session, sessionmaker
+from starlette.concurrency import run_in_threadpool
 
 from c2lst_server import administrators
 from c2lst_server.administrators import Scope
@@ -17,6 +19,7 @@ from c2lst_server.db.models import Site
 from c2lst_server.errors import Unauthorised
 from c2lst_server.home import Home
 from c2lst_server.rate_limit import Limits
+from c2lst_server.readiness import Readiness
 from c2lst_server.settings import Settings
 from c2lst_server.sites import access
 from c2lst_shared.wire import TokenRequest
@@ -34,16 +37,32 @@ def get_settings(request: Request) -> Settings:
     return settings
 
 
-def get_session(request: Request) -> Iterator[Session]:
-    """Give one database session per request."""
+async def get_session(request: Request) -> AsyncIterator[Session]:
+    """Give one database session per request, to as many requests at a time as the pool has connections.
+
+    More wait here, where waiting costs nothing. Were they to wait for a connection inside a thread, all threads would soon do
+    so, and none be left for the requests that hold the connections: each of these needs a thread again for its next step.
+    """
     sessions: sessionmaker[Session] = request.app.state.sessions
-    with sessions() as session:
-        yield session
+    turns: Semaphore = request.app.state.database_turns
+    async with turns:
+        session = sessions()
+        try:
+            yield session
+        finally:
+            await run_in_threadpool(session.close)
+
+
+def get_readiness(request: Request) -> Readiness:
+    """Return what knows whether the service is fit to be sent sites."""
+    readiness: Readiness = request.app.state.readiness
+    return readiness
 
 
 SettingsDep = Annotated[Settings, Depends(get_settings)]
 HomeDep = Annotated[Home, Depends(get_home)]
 SessionDep = Annotated[Session, Depends(get_session)]
+ReadinessDep = Annotated[Readiness, Depends(get_readiness)]
 
 
 _site_token = OAuth2(

@@ -102,7 +102,7 @@ _TRAINING = {
     "error": None,
 }
 EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
-    Health: {"status": "ok", "time": _MOMENT, "timestamp_expires": "2026-12-02T08:30:00Z"},
+    Health: {"status": "ok", "time": _MOMENT},
     Catalogue: {"releases": [_SUMMARY]},
     Manifest: _manifest(),
     EnrolmentRequest: {"token": _TOKEN, "public_key_pem": _PUBLIC_KEY},

@@ -1,56 +1,29 @@
-"""What the service writes down: one line per event, for people or as JSON. No body, no header, no token.
+"""What the service writes down about requests: one line each. No body, no header, no token.
 
-A request's line holds method, path, status, milliseconds, address, and the site or administrator who asked.
+A request's line holds method, path, status, milliseconds, address, and the site or administrator who asked. Every line that is
+written meanwhile carries the request's id, which the answer carries too.
 """
 
 from __future__ import annotations
 
 import logging
+import secrets
 import time
-from enum import StrEnum
-from typing import Any
 
-from pythonjsonlogger.core import RESERVED_ATTRS
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from c2lst_server.rate_limit import host_of
+from c2lst_shared.logs import request_id
 
+LOGGERS = ("uvicorn", "c2lst.requests", "c2lst_server")
+REQUEST_ID = "X-Request-ID"
 MAX_PATH = 200  # characters of a path that are written down
 log = logging.getLogger("c2lst.requests")
 
 
-class LogFormat(StrEnum):
-    """How lines are written."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-def log_config(style: LogFormat) -> dict[str, Any]:
-    """Return the configuration for `logging.config.dictConfig`: all loggers of the service to standard error."""
-    formatters: dict[LogFormat, dict[str, Any]] = {
-        LogFormat.TEXT: {"format": "%(asctime)s %(levelname)s %(message)s"},
-        LogFormat.JSON: {
-            "()": "pythonjsonlogger.json.JsonFormatter",
-            "fmt": ["asctime", "levelname", "name", "message"],
-            "rename_fields": {"asctime": "time", "levelname": "level", "name": "logger"},
-            "datefmt": "%Y-%m-%dT%H:%M:%S%z",
-            "reserved_attrs": [*RESERVED_ATTRS, "color_message"],  # uvicorn says the same again in colours
-        },
-    }
-    return {
-        "version": 1,
-        "disable_existing_loggers": False,
-        "formatters": {"line": formatters[style]},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
-        "loggers": {
-            name: {"handlers": ["stderr"], "level": "INFO", "propagate": False} for name in ("uvicorn", "c2lst.requests")
-        },
-    }
-
-
 class RequestLog:
-    """ASGI middleware that writes one line per request."""
+    """ASGI middleware that gives each request an id and writes one line about it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -61,17 +34,21 @@ class RequestLog:
             await self._app(scope, receive, send)
             return
         status, began = 0, time.monotonic()
+        identifier = secrets.token_hex(8)  # our own: one that a stranger sends could be anything
+        token = request_id.set(identifier)
 
         async def noting(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                MutableHeaders(scope=message)[REQUEST_ID] = identifier
             await send(message)
 
         try:
             await self._app(scope, receive, noting)
         finally:
             _write(scope, status, 1000 * (time.monotonic() - began))
+            request_id.reset(token)
 
 
 def _write(scope: Scope, status: int, milliseconds: float) -> None:

@@ -11,6 +11,9 @@ from fastapi.responses import JSONResponse
 from c2lst_shared.wire import Problem
 
 OWN_TROUBLE = "The server has a problem of its own; its log says which."
+NOT_READY = "The service is not ready; its log says why."
+DATABASE_AWAY = "The server cannot use its database now; ask again in a few seconds."
+RETRY_SECONDS = "5"
 _EXAMPLES = {
     HTTPStatus.BAD_REQUEST: "The request cannot be read; ask with a newer c2lst.",
     HTTPStatus.UNAUTHORIZED: "This access token is not known or has run out; ask for a new one.",
@@ -21,6 +24,7 @@ _EXAMPLES = {
     HTTPStatus.UNPROCESSABLE_ENTITY: "path.number: Input should be a valid integer",
     HTTPStatus.TOO_MANY_REQUESTS: "Too many requests; ask again in 12 seconds.",
     HTTPStatus.INTERNAL_SERVER_ERROR: OWN_TROUBLE,
+    HTTPStatus.SERVICE_UNAVAILABLE: NOT_READY,
 }
 
 
@@ -45,7 +49,7 @@ def problem(status: int, detail: str, *, error: str | None = None, headers: Mapp
 
 def refusals(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Describe these refusals in the OpenAPI document, and those that every call may meet."""
-    return {status: _described(HTTPStatus(status)) for status in sorted({*statuses, 429, 500})}
+    return {status: _described(HTTPStatus(status)) for status in sorted({*statuses, 429, 500, 503})}
 
 
 def _described(status: HTTPStatus) -> dict[str, Any]:

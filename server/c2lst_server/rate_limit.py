@@ -16,6 +16,7 @@ from c2lst_server.problems import problem
 from c2lst_server.settings import Settings
 from c2lst_shared.wire import EnrolmentRequest, TokenRequest
 
+SWEEP_SECONDS = 60.0  # between two looks for callers that can be forgotten
 SIGN_IN = {EnrolmentRequest.path, TokenRequest.path}  # where secrets could be guessed
 
 
@@ -23,7 +24,9 @@ class Limits:
     """Counts requests, in the memory of this process."""
 
     def __init__(self, settings: Settings) -> None:
-        self._counting = MovingWindowRateLimiter(MemoryStorage())
+        self._storage = MemoryStorage()
+        self._counting = MovingWindowRateLimiter(self._storage)
+        self._sweep_due = time.monotonic() + SWEEP_SECONDS
         self._per_address = parse(settings.rate_per_address)
         self._sign_in = parse(settings.rate_sign_in)
         self._per_site = parse(settings.rate_per_site)
@@ -46,11 +49,26 @@ class Limits:
         """
         self._count(self._per_site, "site", name)
 
+    @property
+    def known(self) -> int:
+        """How many callers are remembered now."""
+        return len(self._storage.events)
+
     def _count(self, limit: RateLimitItem, *who: str) -> None:
+        if time.monotonic() >= self._sweep_due:
+            self._sweep_due = time.monotonic() + SWEEP_SECONDS
+            self._sweep()
         if not self._counting.hit(limit, *who):
             again, _ = self._counting.get_window_stats(limit, *who)
             wait = max(1, math.ceil(again - time.time()))
             raise TooMany(f"Too many requests; ask again in {wait} seconds.", wait)
+
+    def _sweep(self) -> None:
+        """Forget who has not asked lately: the storage drops their requests in time, and would keep their names for ever."""
+        for key in list(self._storage.events):
+            with self._storage.locks[key]:
+                if not self._storage.events.get(key):
+                    self._storage.events.pop(key, None)
 
 
 class RateLimit:

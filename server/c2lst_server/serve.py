@@ -6,14 +6,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from c2lst_server.logs import LogFormat, log_config
+from c2lst_server.logs import LOGGERS
 from c2lst_server.settings import Settings
 from c2lst_shared.errors import BadInput, C2lstError
 from c2lst_shared.locking import in_use
+from c2lst_shared.logs import LogFormat, log_config
+from c2lst_shared.metrics_listener import MetricsPlace, serving_metrics
 from c2lst_shared.wire import is_loopback
 
 if TYPE_CHECKING:
     import uvicorn
+    from fastapi import FastAPI
 
 MAX_CONNECTIONS = 1000  # more are answered 503, which sites take as a reason to come again
 GRACE_SECONDS = 30  # for what is being sent when the service is stopped
@@ -29,6 +32,7 @@ class Listener:
     tls_key: Path | None = None  # PEM
     insecure_http: bool = False  # allows plain HTTP on other addresses than loopback
     log_format: LogFormat = LogFormat.TEXT
+    metrics: MetricsPlace | None = None  # where metrics are read; nowhere by default, and never on `port`
 
     @property
     def url(self) -> str:
@@ -41,27 +45,29 @@ def serve(settings: Settings, listener: Listener) -> None:
     """Serve until stopped.
 
     Raises:
-        BadInput: the home is not initialised, a TLS file is missing, or others could listen to plain HTTP.
+        BadInput: the home is not initialised, a TLS file is missing, or others could listen to plain HTTP or read the metrics.
     """
     import uvicorn
 
+    from c2lst_server.app import create_app
+
     check_listener(listener)
-    server = uvicorn.Server(configured(settings, listener, log_config(listener.log_format)))
-    with in_use(settings.folders.in_use):
+    application = create_app(settings)
+    server = uvicorn.Server(configured(application, listener, log_config(listener.log_format, *LOGGERS)))
+    with in_use(settings.folders.in_use), serving_metrics(listener.metrics, application.state.metrics.registry):
         server.run()
     if not server.started:
         raise C2lstError("The service did not start; the lines above say why.")
 
 
-def configured(settings: Settings, listener: Listener, logging: dict[str, Any] | None) -> uvicorn.Config:
+def configured(application: FastAPI, listener: Listener, logging: dict[str, Any] | None) -> uvicorn.Config:
     """Return how uvicorn serves: with limits on heads, connections and time, and our own line per request."""
     import uvicorn
 
-    from c2lst_server.app import create_app
     from c2lst_server.slow_heads import MAX_HEAD_BYTES, ImpatientProtocol
 
     return uvicorn.Config(
-        create_app(settings),
+        application,
         host=listener.host,
         port=listener.port,
         ssl_certfile=listener.tls_cert,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import limits
-from pydantic import AfterValidator, SecretStr
+from pydantic import AfterValidator, ByteSize, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from c2lst_server.home import Home
@@ -43,6 +43,7 @@ class Settings(BaseSettings):
     rate_per_address: Rate = "600/minute"  # requests of one address, or of one /64 of IPv6
     rate_sign_in: Rate = "30/minute"  # enrolments and tokens of one address
     rate_per_site: Rate = "120/minute"  # requests of one site with its token
+    least_free: ByteSize = ByteSize(256 << 20)  # bytes on the disk of the home below which the service is not ready
 
     @property
     def folders(self) -> Home:

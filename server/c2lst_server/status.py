@@ -14,6 +14,7 @@ from c2lst_server.federation.site_links import sites_online
 from c2lst_server.home import Home
 from c2lst_server.publishing.catalogue import read_catalogue, reading
 from c2lst_server.publishing.initialise import root_fingerprint
+from c2lst_server.publishing.repository import Repository
 from c2lst_shared.errors import TransferFailed
 
 
@@ -35,14 +36,6 @@ def read_status(home: Home, session: Session) -> Status:
         BadInput: it is not initialised.
     """
     home.check_initialised()
-    repository = reading(home)
-    expires = {
-        "root": repository.root().expires,
-        "targets": repository.targets().expires,
-        **{organ: repository.targets(organ).expires for organ in repository.organs()},
-        "snapshot": repository.snapshot().expires,
-        "timestamp": repository.timestamp().expires,
-    }
     online: list[str] | None
     try:
         online = sites_online(home, session)
@@ -52,8 +45,23 @@ def read_status(home: Home, session: Session) -> Status:
     return Status(
         home=home.path,
         root_sha256=root_fingerprint(home),
-        expires=expires,
+        expires=read_expiry(reading(home)),
         releases=[release.name for release in read_catalogue(home).releases],
         online=online,
         sites={kind: int(count) for kind, count in counts},
     )
+
+
+def read_expiry(repository: Repository) -> dict[str, datetime]:
+    """Return role -> when sites stop accepting what it signed.
+
+    Raises:
+        BadArtefact: the metadata cannot be read.
+    """
+    return {
+        "root": repository.root().expires,
+        "targets": repository.targets().expires,
+        **{organ: repository.targets(organ).expires for organ in repository.organs()},
+        "snapshot": repository.snapshot().expires,
+        "timestamp": repository.timestamp().expires,
+    }

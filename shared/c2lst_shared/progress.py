@@ -5,9 +5,10 @@ Library functions take a `Progress` and know nothing of terminals; commands pass
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -53,8 +54,8 @@ class _Bar:
 
 
 class _Lines:
-    def __init__(self, console: Console) -> None:
-        self._console = console
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
         self._what, self._total, self._done, self._first, self._began, self._said = "", 0, 0, 0, 0.0, 0.0
 
     def start(self, what: str, total: int, *, done: int = 0) -> None:
@@ -74,8 +75,7 @@ class _Lines:
         spent = now - self._began
         left = spent / max(self._done - self._first, 1) * (self._total - self._done)
         when = f"took {_clock(spent)}" if last else f"ETA {_clock(left)}"
-        line = f"{self._what}: {self._done}/{self._total}  {when}  {note}".rstrip()
-        self._console.print(line, highlight=False, markup=False)
+        self._say(f"{self._what}: {self._done}/{self._total}  {when}  {note}".rstrip())
 
 
 def _clock(seconds: float) -> str:
@@ -84,12 +84,18 @@ def _clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
+def logged_progress(log: logging.Logger) -> Progress:
+    """Return progress that writes a line now and then into a log."""
+    return _Lines(lambda line: log.info("%s", line))
+
+
 @contextmanager
 def console_progress() -> Iterator[Progress]:
     """Give progress on standard error: bars when it is a terminal, lines otherwise."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield _Lines(Console(file=sys.stderr, soft_wrap=True))
+        plain = Console(file=sys.stderr, soft_wrap=True)
+        yield _Lines(lambda line: plain.print(line, highlight=False, markup=False))
         return
     # A long note gives way to the numbers, never the other way round.
     columns = (

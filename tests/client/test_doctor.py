@@ -1,4 +1,4 @@
-"""Doctor finds what is wrong, says what to do, changes nothing, and asks the server three things."""
+"""Doctor finds what is wrong, says what to do, changes nothing, and asks the server four things."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def found(home: Home, *, proxy: str | None = None, offline: bool = False) -> dic
     return {finding.subject: finding for finding in findings}
 
 
-def test_healthy_site_has_no_fault_and_sends_three_requests(central: Central, home: Home, tmp_path: Path) -> None:
+def test_healthy_site_has_no_fault_and_sends_four_requests(central: Central, home: Home, tmp_path: Path) -> None:
     with serving(central):
         enrol(home, central.invite(tmp_path / "file"))
         pull(home, "mob")
@@ -49,7 +49,15 @@ def test_healthy_site_has_no_fault_and_sends_three_requests(central: Central, ho
     assert {finding.state for finding in findings.values()} == {"ok"}
     assert findings["release mob/1"].found == "every file is the one that was signed"
     paths = [json.loads(line)["path"] for line in home.audit_log.read_text().splitlines()]
-    assert paths[asked:] == ["/healthz", "/api/v1/token", "/api/v1/sites/me"]
+    assert paths[asked:] == ["/healthz", "/readyz", "/api/v1/token", "/api/v1/sites/me"]
+
+
+def test_server_that_is_not_ready_is_a_warning(central: Central, home: Home, tmp_path: Path) -> None:
+    central.settings = central.settings.model_copy(update={"least_free": 1 << 60})
+    with serving(central):
+        enrol(home, central.invite(tmp_path / "file"))
+        finding = found(home)["server"]
+    assert (finding.state, "not ready" in finding.found, "central operator" in finding.to_do) == ("warning", True, True)
 
 
 def test_site_that_is_not_enrolled_is_told_so(home: Home) -> None:

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import torch
 import uvicorn
+from fastapi import FastAPI
 from PIL import Image
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 from tuf.api.metadata import TargetFile
 
+from c2lst_server.app import create_app
 from c2lst_server.db.models import Base
 from c2lst_server.db.session import migrate, open_database
 from c2lst_server.home import Home
@@ -155,11 +157,11 @@ class Central:
 
 
 @contextmanager
-def serving(central: Central, *, tls: tuple[Path, Path] | None = None) -> Iterator[Central]:
+def serving(central: Central, *, tls: tuple[Path, Path] | None = None, application: FastAPI | None = None) -> Iterator[Central]:
     """Serve it on a free port of loopback while the body runs; the port queues requests until the server is up."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         cert, key = tls or (None, None)
-        config = configured(central.settings, Listener(tls_cert=cert, tls_key=key), logging=None)
+        config = configured(application or create_app(central.settings), Listener(tls_cert=cert, tls_key=key), logging=None)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=_run, args=(server, listener))
         before, central.url = central.url, f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"

@@ -31,12 +31,6 @@ def http(served: Central) -> Iterator[httpx.Client]:
         yield client
 
 
-def test_health_says_until_when_sites_are_content(http: httpx.Client, served: Central) -> None:
-    answer = http.get("/healthz")
-    assert (answer.status_code, answer.json()["status"]) == (200, "ok")
-    assert answer.json()["timestamp_expires"] in served.newest("timestamp").read_text()
-
-
 def test_catalogue_lists_the_release(http: httpx.Client) -> None:
     (release,) = Catalogue.model_validate_json(http.get("/api/v1/releases").content).releases
     assert (release.name, release.preset, release.image_px, release.summary) == ("mob/1", "tiny", 64, "Made for a test.")

@@ -15,12 +15,12 @@ import pytest
 from fakes.central import Central, serving
 from pydantic import ValidationError
 
-from c2lst_server import body_limit, slow_heads
+from c2lst_server import body_limit, rate_limit, slow_heads
 from c2lst_server.errors import TooMany
-from c2lst_server.logs import LogFormat, log_config
 from c2lst_server.rate_limit import Limits
 from c2lst_server.security_headers import HEADERS
 from c2lst_server.settings import Settings
+from c2lst_shared.logs import LogFormat, log_config
 
 
 @contextmanager
@@ -116,6 +116,18 @@ def test_each_site_and_network_has_its_own_limit() -> None:
     limits.check_address("2001:db8:0:1::1", "/healthz")
     with pytest.raises(TooMany):
         limits.check_address("2001:db8::ffff", "/healthz")  # the same /64
+
+
+def test_addresses_that_ask_no_more_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limit, "SWEEP_SECONDS", 0.0)
+    limits = Limits(Settings(rate_per_address="5/second"))
+    for number in range(1000):
+        limits.check_address(f"10.0.{number // 250}.{number % 250}", "/healthz")
+    until = time.monotonic() + 30
+    while limits.known > 1 and time.monotonic() < until:
+        time.sleep(0.3)
+        limits.check_address("10.9.9.9", "/healthz")
+    assert limits.known == 1
 
 
 def test_rate_that_is_none_is_refused() -> None:

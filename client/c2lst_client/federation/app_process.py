@@ -13,7 +13,6 @@ import hashlib
 import importlib
 import logging
 import signal
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from c2lst_client.rounds.policy import load_policy
 from c2lst_shared.flower.fab import fab_sha256
 from c2lst_shared.flower.guard import allow_only
 from c2lst_shared.flower.tasks import Tasks
+from c2lst_shared.logs import LogFormat, write_logs
 
 if TYPE_CHECKING:
     from flwr.supercore.runtime import RuntimeHttpClient
@@ -113,8 +113,7 @@ def note_error(home: Home, code: int) -> None:
 def main() -> None:
     """Serve the SuperNode that the arguments name."""
     arguments = _arguments()
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    write_logs(arguments.log_format, plain_errors=True)
     allow_only([arguments.runtime])
     handler = _named(arguments.handler)
     stopping = False
@@ -144,6 +143,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--secret", type=Path, required=True)
     parser.add_argument("--handler", required=True, help="module:function of (home, request) -> answer")
     parser.add_argument("--check", required=True, help="module:function that refuses what is no answer")
+    parser.add_argument("--log-format", type=LogFormat, default=LogFormat.TEXT)
     return parser.parse_args()
 
 

@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from c2lst_client.home import Home
+from c2lst_client.metrics import serving_site_metrics
 from c2lst_client.settings import Settings
 from c2lst_client.trust.identity import take_key
 from c2lst_client.trust.pinned import Enrolment, load_enrolment
@@ -27,6 +28,8 @@ from c2lst_shared.flower.heartbeat import Heartbeat
 from c2lst_shared.flower.supervisor import Event, Service, Supervisor
 from c2lst_shared.flower.tasks import take_secret
 from c2lst_shared.locking import locked
+from c2lst_shared.logs import LogFormat
+from c2lst_shared.metrics_listener import MetricsPlace
 
 NODE, APP, WORKER = "node", "app", "worker"
 HTTPS_PORT = 443
@@ -38,7 +41,8 @@ class Parts:
 
     handler: str = "c2lst_client.rounds.handle:handle"  # of (home, request) -> answer
     check: str = "c2lst_shared.wire:parse_answer"  # raises ValueError for what is no answer
-    worker: Sequence[str] = field(default=("c2lst_client.rounds.worker", "--home", "{home}"))  # module and arguments; () = none
+    # module and arguments; () = none
+    worker: Sequence[str] = field(default=("c2lst_client.rounds.worker", "--home", "{home}", "--log-format", "{log_format}"))
 
 
 def join(
@@ -47,6 +51,8 @@ def join(
     stop: Callable[[], bool],
     *,
     parts: Parts | None = None,
+    log_format: LogFormat = LogFormat.TEXT,
+    metrics: MetricsPlace | None = None,
 ) -> None:
     """Run the site's processes until `stop()` is true, then end them.
 
@@ -55,16 +61,18 @@ def join(
         report: hears of every start and end.
         stop: says when to end.
         parts: what answers and works.
+        log_format: of what the processes log.
+        metrics: where metrics are read; nowhere by default.
 
     Raises:
-        BadInput: the site is not enrolled, or its server has no encrypted address.
+        BadInput: the site is not enrolled, its server has no encrypted address, or metrics cannot be served.
         Busy: another `join` runs in this home.
     """
     home = settings.folders
     enrolment = load_enrolment(home)
     home.federation.mkdir(parents=True, exist_ok=True, mode=0o700)
     with locked(home.federation / ".lock", f"Another `c2lst-client join` runs in {home.path}; stop it first.", wait=0):
-        services = site_services(settings, enrolment, parts or Parts())
+        services = site_services(settings, enrolment, parts or Parts(), log_format)
         key = _KeyFile(home)
         with Heartbeat(home.join_processes, [service.name for service in services]) as heartbeat:
 
@@ -79,10 +87,13 @@ def join(
                 if key.changed():
                     supervisor.restart(NODE)
 
-            supervisor.run(stop, meanwhile=meanwhile)
+            with serving_site_metrics(metrics, home, lambda: supervisor.starts):
+                supervisor.run(stop, meanwhile=meanwhile)
 
 
-def site_services(settings: Settings, enrolment: Enrolment, parts: Parts) -> list[Service]:
+def site_services(
+    settings: Settings, enrolment: Enrolment, parts: Parts, log_format: LogFormat = LogFormat.TEXT
+) -> list[Service]:
     """Return the processes of a site, with the files that they need in place.
 
     Raises:
@@ -95,7 +106,7 @@ def site_services(settings: Settings, enrolment: Enrolment, parts: Parts) -> lis
     take_secret(secret)
     runtime = f"127.0.0.1:{free_port()}"
     services = [
-        _service(NODE, folder, settings, node_command(home, enrolment, runtime, secret, settings.proxy)),
+        _service(NODE, folder, settings, node_command(home, enrolment, runtime, secret, settings.proxy, log_format)),
         _service(
             APP,
             folder,
@@ -103,17 +114,24 @@ def site_services(settings: Settings, enrolment: Enrolment, parts: Parts) -> lis
             child.command(
                 "c2lst_client.federation.app_process",
                 *("--home", str(home.path), "--runtime", runtime, "--secret", str(secret)),
-                *("--handler", parts.handler, "--check", parts.check),
+                *("--handler", parts.handler, "--check", parts.check, "--log-format", log_format.value),
             ),
         ),
     ]
     if parts.worker:
-        arguments = [argument.format(home=home.path) for argument in parts.worker]
+        arguments = [argument.format(home=home.path, log_format=log_format.value) for argument in parts.worker]
         services.append(_service(WORKER, folder, settings, child.command(*arguments)))
     return services
 
 
-def node_command(home: Home, enrolment: Enrolment, runtime: str, secret: Path, proxy: str | None) -> list[str]:
+def node_command(
+    home: Home,
+    enrolment: Enrolment,
+    runtime: str,
+    secret: Path,
+    proxy: str | None,
+    log_format: LogFormat = LogFormat.TEXT,
+) -> list[str]:
     """Return the command of the SuperNode.
 
     Raises:
@@ -127,8 +145,9 @@ def node_command(home: Home, enrolment: Enrolment, runtime: str, secret: Path, p
         )
     host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
     server = f"{host}:{parts.port or HTTPS_PORT}"
+    allowed = f"{server},{proxy}" if proxy else server
     command = [
-        *child.command("c2lst_client.federation.node_process", f"{server},{proxy}" if proxy else server),
+        *child.command("c2lst_client.federation.node_process", allowed, str(home.contact), log_format.value),
         *("--superlink", server),
         *("--auth-supernode-private-key", str(_KeyFile(home).path)),
         *("--isolation", "process", "--superexec-auth-secret-file", str(secret)),

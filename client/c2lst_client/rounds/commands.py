@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from c2lst_shared.logs import LogFormat
+
 if TYPE_CHECKING:
     from c2lst_client.rounds.job_queue import JobQueue
     from c2lst_client.rounds.queue_database import Job
@@ -23,6 +25,10 @@ audit_app = typer.Typer(no_args_is_help=True, help="What has left this instituti
 
 HomeOption = Annotated[Path | None, typer.Option("--home", help="State folder (C2LST_HOME); ~/.local/share/c2lst by default.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LogFormatOption = Annotated[LogFormat, typer.Option(help="Of the lines that are logged: text or json.")]
+MetricsPortOption = Annotated[
+    int | None, typer.Option(min=1, max=65535, help="Serve Prometheus metrics at this port of loopback; not at all without it.")
+]
 RoundArgument = Annotated[str, typer.Argument(metavar="ROUND", help="Its identifier, or an unambiguous beginning of it.")]
 
 
@@ -223,17 +229,22 @@ def verify_audit(home: HomeOption = None) -> None:
 
 def worker(
     once: Annotated[bool, typer.Option("--once", help="End when nothing is left to be done now.")] = False,
+    log_format: LogFormatOption = LogFormat.TEXT,
+    metrics_port: MetricsPortOption = None,
     home: HomeOption = None,
 ) -> None:
     """Work on approved rounds until stopped; `join` does so besides keeping the link."""
-    import logging
-
-    from c2lst_client.rounds.worker import supervise
+    from c2lst_client.metrics import serving_site_metrics
+    from c2lst_client.rounds.worker import job_command, supervise
+    from c2lst_shared.logs import write_logs
+    from c2lst_shared.metrics_listener import MetricsPlace
     from c2lst_shared.stopping import stop_on_signal
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    with stop_on_signal() as stop:
-        taken = supervise(_settings(home), stop, once=once)
+    write_logs(log_format, plain_errors=True)
+    settings = _settings(home)
+    place = None if metrics_port is None else MetricsPlace(metrics_port)
+    with serving_site_metrics(place, settings.folders), stop_on_signal() as stop:
+        taken = supervise(settings, stop, once=once, command=job_command(log_format))
     typer.echo(f"Took up {taken} round{'s' * (taken != 1)}.")
 
 

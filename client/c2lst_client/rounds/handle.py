@@ -17,6 +17,7 @@ from c2lst_client.rounds.outcome import withhold
 from c2lst_client.rounds.policy import Policy, load_policy, objection
 from c2lst_client.rounds.queue_database import Job
 from c2lst_client.sites import open_site, site_names
+from c2lst_shared.logs import in_round
 from c2lst_shared.wire import (
     Cancel,
     QueryStatus,
@@ -52,11 +53,12 @@ def handle(home: Home, request: bytes) -> bytes:
         answer = RoundRefusal(code="not_understood")
     else:
         asked = parsed.kind
-        try:
-            answer = answer_to(home, parsed)
-        except Exception:  # it may say anything, so that nothing of it leaves
-            log.exception("A request of kind %s could not be answered.", asked)
-            answer = RoundRefusal(code="internal")
+        with in_round(parsed.round_id):
+            try:
+                answer = answer_to(home, parsed)
+            except Exception:  # it may say anything, so that nothing of it leaves
+                log.exception("A request of kind %s could not be answered.", asked)
+                answer = RoundRefusal(code="internal")
     audit = AuditLog(home.audit_log)
     for each in (answer, RoundRefusal(code="internal")):
         try:

@@ -1,4 +1,4 @@
-"""The work on one round, in a process of its own: `python -m c2lst_client.rounds.job HOME ROUND OWNER LEASE`.
+"""The work on one round, in a process of its own: `python -m c2lst_client.rounds.job [--log-format X] HOME ROUND OWNER LEASE`.
 
 The steps are those of `c2lst-client adapt --site`, `evaluate` and `cotrain`, called as these commands call them, in a folder
 of the round's own: an adapter that somebody made by hand is neither used nor touched. Every step goes on where it was stopped.
@@ -28,6 +28,7 @@ from c2lst_client.sites import Site, open_site
 from c2lst_shared import journal
 from c2lst_shared.error_codes import PASSING, error_code
 from c2lst_shared.errors import BadInput, Interrupted
+from c2lst_shared.logs import LogFormat, in_round, write_logs
 from c2lst_shared.stopping import stop_on_signal
 from c2lst_shared.wire import RoundOffer, RoundResult, Stage
 
@@ -172,9 +173,14 @@ def _settle(leases: Leases, job: Job, owner: str, watch: Watch) -> None:
 
 
 def main(words: list[str], journey_class: type[Journey] = Journey) -> int:
-    """Work on a claimed round; standard input is the pipe from the supervisor."""
-    home, round_id, owner, lease = words
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", level=logging.INFO)
+    """Work on a claimed round; standard input is the pipe from the supervisor, and `--log-format X` may come first."""
+    *options, home, round_id, owner, lease = words
+    write_logs(LogFormat(options[-1]) if options else LogFormat.TEXT, plain_errors=True)
+    with in_round(round_id):
+        return _work_on(home, round_id, owner, lease, journey_class)
+
+
+def _work_on(home: str, round_id: str, owner: str, lease: str, journey_class: type[Journey]) -> int:
     settings = Settings(home=Path(home))
     job = Leases(settings.folders.round_queue).find(round_id)
     if job is None or job.owner != owner:

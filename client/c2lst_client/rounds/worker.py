@@ -26,6 +26,7 @@ from c2lst_client.rounds.queue_database import Job
 from c2lst_client.rounds.watch import allowed_now
 from c2lst_client.settings import Settings
 from c2lst_shared.errors import C2lstError
+from c2lst_shared.logs import LogFormat, in_round, write_logs
 from c2lst_shared.stopping import stop_on_signal, wait_unless
 from c2lst_shared.supervised import run_supervised
 
@@ -35,6 +36,11 @@ PAUSE_SECONDS = 2.0  # between two looks at the queue
 CLEAN_SECONDS = 3600.0  # between two looks for old rounds
 GRACE_SECONDS = 120.0  # for a process to save and end
 JOB = (sys.executable, "-m", "c2lst_client.rounds.job")
+
+
+def job_command(style: LogFormat) -> tuple[str, ...]:
+    """Return what starts the process of a round that writes its log in `style`."""
+    return (*JOB, *(("--log-format", style.value) if style != LogFormat.TEXT else ()))
 
 
 def supervise(
@@ -101,6 +107,19 @@ def _run(
     command: Sequence[str],
 ) -> None:
     """Start the process of a round and see it end."""
+    with in_round(job.round_id):
+        _see_through(settings, leases, job, owner, stop, lease, command)
+
+
+def _see_through(
+    settings: Settings,
+    leases: Leases,
+    job: Job,
+    owner: str,
+    stop: Callable[[], bool],
+    lease: float,
+    command: Sequence[str],
+) -> None:
     log.info("Round %s begins.", job.round_id)
     words = [*command, str(settings.folders.path), job.round_id, owner, str(lease)]
 
@@ -125,10 +144,12 @@ def main() -> None:
     """Work until told to stop; the state folder is given by --home."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--home", type=Path)
-    home = parser.parse_args().home
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    parser.add_argument("--log-format", type=LogFormat, default=LogFormat.TEXT)
+    arguments = parser.parse_args()
+    home, style = arguments.home, arguments.log_format
+    write_logs(style, plain_errors=True)
     with stop_on_signal() as stop:
-        supervise(Settings() if home is None else Settings(home=home), stop)
+        supervise(Settings() if home is None else Settings(home=home), stop, command=job_command(style))
 
 
 if __name__ == "__main__":

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from c2lst_server.cli.options import HomeOption, JsonOption, session_of, settings_of
+from c2lst_server.cli.options import HomeOption, JsonOption, LogFormatOption, session_of, settings_of
 from c2lst_shared.errors import C2lstError
+from c2lst_shared.logs import LogFormat, write_logs
 
 app = typer.Typer()
 
@@ -28,6 +29,7 @@ def superlink(
     grace: Annotated[
         float, typer.Option(min=0, max=600, help="With --check: seconds after a start in which it need not answer.")
     ] = 60,
+    log_format: LogFormatOption = LogFormat.TEXT,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -40,10 +42,17 @@ def superlink(
     from c2lst_shared.stopping import stop_on_signal
 
     def report(event: Event) -> None:
-        typer.echo(event.model_dump_json(exclude_none=True) if as_json else f"{event.time:%H:%M:%S}  {event.sentence()}")
+        typer.echo(
+            event.model_dump_json(exclude_none=True)
+            if as_json or log_format == "json"
+            else f"{event.time:%H:%M:%S}  {event.sentence()}"
+        )
 
+    write_logs(log_format)
     with stop_on_signal() as stop:
-        run_superlink(settings_of(home), port, report, stop, host=host, certificate_copy=certificate_copy)
+        run_superlink(
+            settings_of(home), port, report, stop, host=host, certificate_copy=certificate_copy, log_format=log_format
+        )
 
 
 @app.command("proxy-config")

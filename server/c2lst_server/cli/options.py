@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from c2lst_shared.logs import LogFormat
+
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
@@ -25,6 +27,7 @@ PassphraseFileOption = Annotated[
     typer.Option(help="File whose first line is the passphrase of the keys; else C2LST_SERVER_PASSPHRASE, or you are asked."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+LogFormatOption = Annotated[LogFormat, typer.Option(help="Of the lines on standard error: text or json.")]
 
 
 def settings_of(home: Path | None, passphrase_file: Path | None = None) -> Settings:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import logging
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from c2lst_server.cli.options import HomeOption, JsonOption, PassphraseFileOption, passphrase_of, session_of, settings_of
+from c2lst_server.cli.options import (
+    HomeOption,
+    JsonOption,
+    LogFormatOption,
+    PassphraseFileOption,
+    passphrase_of,
+    session_of,
+    settings_of,
+)
+from c2lst_shared.logs import LogFormat, write_logs
 
 app = typer.Typer()
 
@@ -63,6 +74,9 @@ def train(
     corpus_workers: Annotated[
         int | None, typer.Option(min=1, help="Processes that prepare tiles; by default one per core, at most 8.")
     ] = None,
+    log_format: Annotated[
+        LogFormat, typer.Option(help="text: progress for people; json: a line of JSON now and then on standard error.")
+    ] = LogFormat.TEXT,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Tile and normalise the images, then stop.")] = False,
     home: HomeOption = None,
 ) -> None:
@@ -71,13 +85,17 @@ def train(
     from c2lst_server.training import pretrain
     from c2lst_shared.diffusion.workers import join_workers
     from c2lst_shared.presets import get_preset
-    from c2lst_shared.progress import Silent, console_progress
+    from c2lst_shared.progress import Progress, Silent, console_progress, logged_progress
     from c2lst_shared.stopping import stop_on_signal
 
     chosen = get_preset(preset).with_training_steps(steps)
     name = run or f"{organ}-{preset}"
     workers = join_workers()
-    with console_progress() as shown, stop_on_signal() as stop:
+    progress: AbstractContextManager[Progress] = console_progress()
+    if log_format == LogFormat.JSON:
+        write_logs(log_format)
+        progress = nullcontext(logged_progress(logging.getLogger(__name__)))
+    with progress as shown, stop_on_signal() as stop:
         record = pretrain.train(
             settings_of(home).folders,
             organ=organ,
@@ -114,17 +132,22 @@ def serve(
     insecure_http: Annotated[
         bool, typer.Option("--insecure-http", help="Allow plain HTTP on other addresses than loopback.")
     ] = False,
-    log_format: Annotated[str, typer.Option(help="Of the lines on standard error: text or json.")] = "text",
+    log_format: LogFormatOption = LogFormat.TEXT,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Serve Prometheus metrics at this port, apart from the public one.")
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(help="Address for that; other than loopback needs a token.")] = "127.0.0.1",
+    metrics_token_file: Annotated[
+        Path | None, typer.Option(help="Its first line must be shown as a bearer token to read metrics.")
+    ] = None,
     home: HomeOption = None,
 ) -> None:
     """Serve releases and enrolment over HTTP, and sign the timestamp again every day."""
     from c2lst_server import serve as serving
-    from c2lst_server.logs import LogFormat
+    from c2lst_shared.metrics_listener import MetricsPlace
 
-    if log_format not in list(LogFormat):
-        raise typer.BadParameter(f"--log-format is {' or '.join(LogFormat)}, not {log_format!r}.")
-    style = LogFormat(log_format)
-    serving.serve(settings_of(home), serving.Listener(host, port, tls_cert, tls_key, insecure_http, style))
+    metrics = None if metrics_port is None else MetricsPlace(metrics_port, metrics_host, metrics_token_file)
+    serving.serve(settings_of(home), serving.Listener(host, port, tls_cert, tls_key, insecure_http, log_format, metrics))
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from c2lst_server.settings import Settings
 from c2lst_shared.errors import BadInput, C2lstError
 
+CONNECTIONS = 15  # of one process at most
+POOL_SECONDS = 10.0  # for which a free one is waited for
 MIGRATIONS = Path(__file__).parent / "migrations"
 HEAD = "head"
 CONNECT_SECONDS = 10
@@ -41,6 +44,17 @@ def open_database(settings: Settings) -> Engine:
         engine.dispose()
         raise
     return engine
+
+
+def check_current(engine: Engine) -> None:
+    """Check that the database answers, with tables of the version that this code knows.
+
+    Raises:
+        BadInput: the tables are of another version.
+        SQLAlchemyError: it does not answer.
+    """
+    with engine.connect() as connection:
+        _check_up_to_date(engine, revision_of(connection))
 
 
 def migrate(settings: Settings) -> bool:
@@ -93,8 +107,9 @@ def downgrade(connection: Connection, revision: str) -> None:
     command.downgrade(_config(connection), revision)
 
 
+@cache
 def revisions() -> list[str]:
-    """Return every version of the tables, the oldest first."""
+    """Return every version of the tables, the oldest first; reading the scripts takes a while, and they do not change."""
     return [script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()][::-1]
 
 
@@ -124,12 +139,13 @@ def connect(settings: Settings, *, foreign_keys: bool = True) -> Engine:
     """
     try:
         url = _with_driver(make_url(settings.database))
+        pool = {"pool_size": CONNECTIONS, "max_overflow": 0, "pool_timeout": POOL_SECONDS, "hide_parameters": True}
         if url.get_backend_name() == "sqlite":
-            engine = create_engine(url)
+            engine = create_engine(url, **pool)
             event.listen(engine, "connect", _prepare_sqlite if foreign_keys else _prepare_sqlite_for_changes)
             return engine
         # A database that was restarted has closed the connections of the pool: each is tried before it is used.
-        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_SECONDS})
+        return create_engine(url, **pool, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_SECONDS})
     except (SQLAlchemyError, ModuleNotFoundError) as error:
         raise BadInput(f"C2LST_SERVER_DATABASE_URL cannot be used: {error}.") from error
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from c2lst_server.federation.link import Link
 from c2lst_server.federation.run import named, serve_run
 from c2lst_server.settings import Settings
 from c2lst_shared.flower.guard import allow_only
+from c2lst_shared.logs import LogFormat, write_logs
 from c2lst_shared.stopping import stop_on_signal
 
 
@@ -20,9 +20,9 @@ def main() -> None:
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True, help="of SuperLink, on loopback")
     parser.add_argument("--driver", required=True, help="module:function that drives a round")
+    parser.add_argument("--log-format", type=LogFormat, default=LogFormat.TEXT)
     arguments = parser.parse_args()
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    write_logs(arguments.log_format)
     settings = Settings().model_copy(update={"home": arguments.home})
     token = sys.stdin.readline().strip()
     allow_only([f"127.0.0.1:{arguments.port}", *([settings.database_url] if settings.database_url else [])])

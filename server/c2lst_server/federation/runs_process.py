@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import logging
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +14,7 @@ from c2lst_server.federation.link import Link
 from c2lst_shared.flower import child
 from c2lst_shared.flower.fab import fab_sha256
 from c2lst_shared.flower.tasks import Tasks
+from c2lst_shared.logs import LogFormat, write_logs
 from c2lst_shared.stopping import stop_on_signal
 
 log = logging.getLogger(__name__)
@@ -84,15 +84,16 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="of SuperLink")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--driver", required=True)
+    parser.add_argument("--log-format", type=LogFormat, default=LogFormat.TEXT)
     arguments = parser.parse_args()
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    write_logs(arguments.log_format)
     link = Link(arguments.folder, arguments.port)
     tasks = Tasks(link.address, link.tasks_secret.read_bytes(), "flwr-serverapp", ca_pem=link.certificate.read_bytes())
     options = ("--home", str(arguments.home), "--port", str(link.port), "--driver", arguments.driver)
+    style = ("--log-format", arguments.log_format)
 
     def start() -> subprocess.Popen[str]:
-        command = child.command("c2lst_server.federation.run_process", *options)
+        command = child.command("c2lst_server.federation.run_process", *options, *style)
         return subprocess.Popen(command, stdin=subprocess.PIPE, text=True)
 
     with tasks, stop_on_signal() as stop:

@@ -7,7 +7,6 @@ is open). Meanwhile the keys that may connect are kept in step with the sites, a
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from c2lst_shared.flower.heartbeat import Heartbeat
 from c2lst_shared.flower.supervisor import Event, Service, Supervisor
 from c2lst_shared.flower.tasks import take_secret
 from c2lst_shared.locking import locked
+from c2lst_shared.logs import LogFormat
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -61,6 +61,7 @@ def run_superlink(
     host: str = LOOPBACK,
     certificate_copy: Path | None = None,
     parts: Parts | None = None,
+    log_format: LogFormat = LogFormat.TEXT,
 ) -> None:
     """Run the centre's processes until `stop()` is true, then end them.
 
@@ -72,6 +73,7 @@ def run_superlink(
         host: where SuperLink listens.
         certificate_copy: where to write its certificate as well, for a proxy that cannot read the home.
         parts: what knows about rounds.
+        log_format: of what the processes log.
 
     Raises:
         BadInput: the home is not initialised.
@@ -90,7 +92,7 @@ def run_superlink(
         step = _Step(engine, link, named(parts.open_rounds))
 
         try:
-            services = centre_services(settings, link, parts)
+            services = centre_services(settings, link, parts, log_format)
             with Heartbeat(link.processes, [service.name for service in services]) as heartbeat:
 
                 def heard(event: Event) -> None:
@@ -107,7 +109,7 @@ def run_superlink(
             engine.dispose()
 
 
-def centre_services(settings: Settings, link: Link, parts: Parts) -> list[Service]:
+def centre_services(settings: Settings, link: Link, parts: Parts, log_format: LogFormat = LogFormat.TEXT) -> list[Service]:
     """Return the processes of the centre, with the files that they need in place."""
     link.renew_certificate()
     link.control_token()
@@ -116,9 +118,10 @@ def centre_services(settings: Settings, link: Link, parts: Parts) -> list[Servic
     link.database.parent.mkdir(exist_ok=True, mode=0o700)  # Flower makes files that everybody can read
     home = str(settings.folders.path)
     runs = ("--home", home, "--folder", str(link.folder), "--port", str(link.port), "--driver", parts.driver)
+    style = ("--log-format", log_format.value)
     commands = {
-        SUPERLINK: superlink_command(link),
-        RUNS: child.command("c2lst_server.federation.runs_process", *runs),
+        SUPERLINK: superlink_command(link, log_format),
+        RUNS: child.command("c2lst_server.federation.runs_process", *runs, *style),
     }
     return [
         Service(
@@ -128,10 +131,10 @@ def centre_services(settings: Settings, link: Link, parts: Parts) -> list[Servic
     ]
 
 
-def superlink_command(link: Link) -> list[str]:
+def superlink_command(link: Link, log_format: LogFormat = LogFormat.TEXT) -> list[str]:
     """Return the command of SuperLink."""
     return [
-        *child.command("c2lst_server.federation.superlink_process", str(link.control_token_file)),
+        *child.command("c2lst_server.federation.superlink_process", str(link.control_token_file), log_format.value),
         *("--host", link.host, "--port", str(link.port), "--database", str(link.database)),
         *("--ssl-certfile", str(link.certificate), "--ssl-keyfile", str(link.private_key)),
         *("--ssl-ca-certfile", str(link.certificate)),
@@ -201,5 +204,5 @@ class _Step:
         else:
             for text, found in (("keys registered", registered), ("keys taken off", taken_off), ("runs begun", len(begun))):
                 if found:
-                    print(f"{found} {text}", file=sys.stderr, flush=True)
+                    log.info("%d %s", found, text)
         self._due = time.monotonic() + STEP_SECONDS

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import hmac
 import importlib
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from c2lst_shared.flower.guard import allow_only
+from c2lst_shared.logs import LogFormat, take_over, write_logs
 
 
 def main() -> None:
-    """Run `flower-superlink` with the arguments after the first one, the file of the control API's token."""
+    """Run `flower-superlink` with the arguments after the first two: the file of the control API's token, and how to log."""
     token = Path(sys.argv[1]).read_text()
-    sys.argv = ["flower-superlink", *sys.argv[2:]]
+    write_logs(LogFormat(sys.argv[2]))
+    sys.argv = ["flower-superlink", *sys.argv[3:]]
     allow_only([])
     starting = importlib.import_module("flwr.superlink.cli.flower_superlink")
+    take_over("flwr", logging.WARNING)
     starting.__dict__["load_control_authn_plugin"] = lambda: _token_plugin(token)  # Flower has no setting for it
     starting.flower_superlink()
 

@@ -23,6 +23,7 @@ from c2lst_server.rounds.store import NOT_SENT, OFFERED
 from c2lst_server.rounds.transport import Message, Node, Transport
 from c2lst_server.settings import Settings
 from c2lst_shared.errors import TransferFailed
+from c2lst_shared.logs import in_round
 from c2lst_shared.wire import (
     TERMINAL,
     Cancel,
@@ -70,6 +71,18 @@ def drive(
     Raises:
         BadInput: there is no such round.
     """
+    with in_round(round_id):
+        _drive(settings, round_id, transport, stop, pace, sleep)
+
+
+def _drive(
+    settings: Settings,
+    round_id: str,
+    transport: Transport,
+    stop: Callable[[], bool],
+    pace: Pace,
+    sleep: Callable[[float], None],
+) -> None:
     engine = open_database(settings)
     driver = secrets.token_hex(8)
     try:

@@ -98,6 +98,11 @@ class Supervisor:
         """The processes that run now."""
         return {name: child.process.pid for name, child in self._children.items() if child.process is not None}
 
+    @property
+    def starts(self) -> dict[str, tuple[bool, int]]:
+        """Of each process, whether it runs now and how often it was started."""
+        return {name: (child.process is not None, child.starts) for name, child in self._children.items()}
+
     def _look(self) -> None:
         now = time.monotonic()
         for child in self._children.values():

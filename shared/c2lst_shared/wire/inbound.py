@@ -75,11 +75,10 @@ class Catalogue(WireReply):
 
 
 class Health(WireReply):
-    """The service answers, and what it needs is there."""
+    """The service answers; a stranger learns no more than that."""
 
     status: Literal["ok"]
-    time: AwareDatetime  # the server's clock
-    timestamp_expires: AwareDatetime  # after this sites refuse what is served
+    time: AwareDatetime  # the server's clock, which every answer's Date header tells as well
 
 
 class Problem(WireReply):
