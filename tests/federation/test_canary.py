@@ -37,7 +37,7 @@ from c2lst_client.spots.pairs import PairSet
 from c2lst_client.spots.panel import Panel
 from c2lst_server.rounds.store import list_rounds
 from c2lst_shared.diffusion.backbone import build_backbone
-from c2lst_shared.wire import RoundResult
+from c2lst_shared.wire import RoundResult, parse_answer
 
 pytestmark = [pytest.mark.slow, pytest.mark.federation, pytest.mark.timeout(500)]
 
@@ -186,7 +186,7 @@ def test_recording_has_all_that_left(ended: Round) -> None:
     assert b"transfer-encoding: chunked" not in left.lower(), "no body is in parts, which a pattern could lie across"
     entries = [entry for entry in read_entries(ended.home.audit_log) if entry.kind == "round"]
     assert {"RoundResult", "RoundStatus"} <= {entry.message for entry in entries}
-    bodies = {json.dumps(entry.content, separators=(",", ":")).encode() for entry in entries}
+    bodies = {parse_answer(json.dumps(entry.content).encode()).body() for entry in entries}
     assert [body for body in bodies if body not in left] == []
     assert ended.result.withheld == ()
 

@@ -29,6 +29,7 @@ from fakes.toy_release import BACKBONE, TOY
 
 from c2lst_client.audit import read_entries, verify_chain
 from c2lst_client.home import Home
+from c2lst_client.rounds.job_queue import JobQueue
 from c2lst_client.rounds.policy import change_policy
 from c2lst_client.sites import add_site, open_site
 from c2lst_server.federation.control import open_control
@@ -38,7 +39,7 @@ from c2lst_shared.errors import TransferFailed
 
 pytestmark = [pytest.mark.slow, pytest.mark.federation, pytest.mark.timeout(400)]
 
-STEPS = 1500
+STEPS = 1000
 ASKED = ("--steps", str(STEPS), "--fraction", "0.5", "--seed", "3")
 OUTAGE = float(os.environ.get("C2LST_OUTAGE_SECONDS", "0"))  # at least; 90 was tried by hand
 
@@ -49,7 +50,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoundInProgres
     needs_nginx()
     federation = Federation(tmp_path_factory.mktemp("faults"))
     federation.prepare()
-    preset = TOY.model_copy(update={"adaptation": TOY.adaptation.model_copy(update={"checkpoint_every": 10})})
+    preset = TOY.model_copy(update={"adaptation": TOY.adaptation.model_copy(update={"checkpoint_every": 5})})
     central = Central(federation.centre)
     central.publish("first", weights=build_backbone(BACKBONE, seed=0).state_dict(), preset=preset)
     central.engine.dispose()
@@ -64,13 +65,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoundInProgres
         add_site(home, "demo", organ="mob", spots=SmallSite().write_legacy(federation.folder / "raw"))
         change_policy(home, {"mode": "auto"})
         (home.path / BRAKE).touch()
-        wait_for(lambda: knows_a_site(federation), 60, "SuperLink knows the site's key")
+        wait_for(lambda: states_of_nodes(federation), 60, "SuperLink knows the site's key")
         asked = ("rounds", "start", "--organ", "mob", "--sites", "a", "--no-evaluate", "--no-cotrain", "--json", *ASKED)
         round_id = json.loads(federation.server(*asked))["round_id"]
         back_up(federation.centre, federation.folder / "backup")
         federation.start_site("a", mode="slow-site")
         found = RoundInProgress(federation, round_id, STEPS)
-        wait_for(lambda: home.round_queue.exists(), 90, "the offer has come")
+        wait_for(JobQueue(home.round_queue).all, 90, "the offer has come")
         found.in_mid_adaptation()
         yield found
 
@@ -79,12 +80,13 @@ def start_centre(federation: Federation) -> None:
     federation.start_command("centre", "c2lst_server", "superlink", "--port", str(federation.link_port), "--json")
 
 
-def knows_a_site(federation: Federation) -> bool:
+def states_of_nodes(federation: Federation) -> list[str]:
+    """What SuperLink says of the keys that it knows; nothing while it is away."""
     try:
         with open_control(Link(federation.centre / "superlink", federation.link_port)) as control:
-            return bool(control.nodes())
+            return [node.status for node in control.nodes()]
     except (TransferFailed, OSError):
-        return False
+        return []
 
 
 def test_killed_working_process(running: RoundInProgress) -> None:
@@ -158,13 +160,14 @@ def test_killed_proxy(running: RoundInProgress) -> None:
 
 
 def test_outage_of_the_network(running: RoundInProgress) -> None:
-    """For as long as SuperLink needs to give the site up: two heartbeats that did not come."""
+    """It lasts until SuperLink has given the site up, which takes two heartbeats that did not come, and OUTAGE at least."""
     running.in_mid_adaptation()
     process, before, began = running.process(), running.step, time.monotonic()
     running.federation.stop("nginx")
 
-    wait_for(lambda: running.at_centre().unreachable_since, 120, "the centre says that it cannot reach the site")
+    wait_for(lambda: states_of_nodes(running.federation) == ["offline"], 120, "SuperLink has given the site up")
     wait_for(lambda: time.monotonic() - began >= OUTAGE, OUTAGE + 1, "the outage is over")
+    assert running.at_centre().unreachable_since is not None
     assert running.step > before, "the work goes on meanwhile"
     running.federation.start_nginx()
 
