@@ -121,7 +121,7 @@ class Federation:
     def server(self, *arguments: str) -> str:
         return self._do(self._centre_environment(), "from c2lst_server.cli import main; main()", *arguments)
 
-    def client(self, site: str, *arguments: str, seconds: float = 60) -> str:
+    def client(self, site: str, *arguments: str, seconds: float = 180) -> str:
         environment = self._site_environment(site)
         return self._do(environment, "from c2lst_client.cli import main; main()", *arguments, seconds=seconds)
 
@@ -210,7 +210,7 @@ class Federation:
             environment = environment or self._centre_environment()
             self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
-    def _do(self, environment: dict[str, str], program: str, *arguments: str, seconds: float = 60) -> str:
+    def _do(self, environment: dict[str, str], program: str, *arguments: str, seconds: float = 180) -> str:
         command = [sys.executable, "-c", program, *arguments]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
         assert done.returncode == 0, done.stderr
@@ -221,7 +221,7 @@ class Federation:
             with socket.socket() as probe:
                 return probe.connect_ex(("127.0.0.1", port)) == 0
 
-        wait_for(listens, 40, f"something listens at {port}")
+        wait_for(listens, 120, f"something listens at {port}")
 
     def _centre_environment(self) -> dict[str, str]:
         return self._environment(C2LST_SERVER_HOME=str(self.centre), C2LST_SERVER_PASSPHRASE=PASSPHRASE)

@@ -51,7 +51,7 @@ class RoundInProgress:
         job = self.job
         if job.state != "running" or job.stage != "adapt" or job.step is None:
             return 0
-        assert job.step > self.furthest - 20, f"step {job.step} after {self.furthest}: work is done twice"
+        assert job.step > self.furthest - 5, f"step {job.step} after {self.furthest}: work is done twice"
         self.furthest = max(self.furthest, job.step)
         return job.step
 

@@ -13,7 +13,7 @@ from c2lst_client.rounds import failures
 from c2lst_client.rounds.job import main
 
 BRAKE = "slow"
-STEP_SECONDS = 1.0
+STEP_SECONDS = 2.0
 
 
 class SlowJourney(Journey):

@@ -39,7 +39,7 @@ from c2lst_server.rounds.store import list_rounds
 from c2lst_shared.diffusion.backbone import build_backbone
 from c2lst_shared.wire import RoundResult, parse_answer
 
-pytestmark = [pytest.mark.slow, pytest.mark.federation, pytest.mark.timeout(500)]
+pytestmark = [pytest.mark.slow, pytest.mark.federation, pytest.mark.timeout(900)]
 
 FOLDER, PATIENT, GENE, BARCODE = "canarypath9182", "MRN48271133", "CanaryGene77", "CANARYBARCODE"
 COUNT = 482_713_056  # of nine digits, which no clock and no identifier has by chance; float32 holds it exactly

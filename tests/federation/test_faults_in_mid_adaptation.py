@@ -37,9 +37,9 @@ from c2lst_server.federation.link import Link
 from c2lst_shared.diffusion.backbone import build_backbone
 from c2lst_shared.errors import TransferFailed
 
-pytestmark = [pytest.mark.slow, pytest.mark.federation, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.federation, pytest.mark.timeout(600)]
 
-STEPS = 1000
+STEPS = 500
 ASKED = ("--steps", str(STEPS), "--fraction", "0.5", "--seed", "3")
 OUTAGE = float(os.environ.get("C2LST_OUTAGE_SECONDS", "0"))  # at least; 90 was tried by hand
 
@@ -50,7 +50,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RoundInProgres
     needs_nginx()
     federation = Federation(tmp_path_factory.mktemp("faults"))
     federation.prepare()
-    preset = TOY.model_copy(update={"adaptation": TOY.adaptation.model_copy(update={"checkpoint_every": 5})})
+    preset = TOY.model_copy(update={"adaptation": TOY.adaptation.model_copy(update={"checkpoint_every": 2})})
     central = Central(federation.centre)
     central.publish("first", weights=build_backbone(BACKBONE, seed=0).state_dict(), preset=preset)
     central.engine.dispose()
