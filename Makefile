@@ -42,7 +42,7 @@ check: lint ## format, lint, types, import direction and the fast tests: under a
 test: lint ## everything but the next: what check does, and the slow tests
 	$(PYTEST) -m "not federation"
 
-test-federation: $(STAMP) ## a whole federation in real processes, some of them killed (a quarter of an hour; needs nginx)
+test-federation: $(STAMP) ## a whole federation in real processes, some of them killed (about half an hour; needs nginx)
 	$(BIN)/pytest -q -m federation tests/federation
 
 # Another engine than Docker: CONTAINER_ENGINE=podman CONTAINER_BUILD="podman build --format docker" CONTAINER_COMPOSE=podman-compose

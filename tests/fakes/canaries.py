@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import gzip
 import re
 import zlib
 from collections.abc import Iterable, Iterator
 
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_=-]{8,}")
+_BEGINNING = 8
 _HEX = re.compile(rb"(?:[0-9a-fA-F]{2}){4,}")
 
 
@@ -40,15 +40,22 @@ def views(content: bytes) -> Iterator[bytes]:
 
 
 def _unpacked(content: bytes) -> Iterator[bytes]:
+    """The content, and what it begins with if that is compressed: whatever follows, and though it be cut off."""
     yield content
-    for unpack in (gzip.decompress, zlib.decompress):
-        try:
-            yield unpack(content)
-        except (OSError, zlib.error, EOFError):
-            continue
+    try:
+        yield zlib.decompressobj(wbits=47).decompress(content)  # 47 = gzip or zlib
+    except zlib.error:
+        return
 
 
 def found_in(content: bytes, patterns: Iterable[bytes]) -> list[bytes]:
     """Return the patterns that occur in some spelling."""
-    seen = list(views(content))
-    return [pattern for pattern in patterns if any(each in view for each in spellings(pattern) for view in seen)]
+    seen = b"\n".join(views(content))
+    begun = {
+        seen[start : start + _BEGINNING] for start in range(len(seen))
+    }  # thousands of patterns are looked up, not searched
+    return [
+        pattern
+        for pattern in patterns
+        if any((len(each) < _BEGINNING or each[:_BEGINNING] in begun) and each in seen for each in spellings(pattern))
+    ]

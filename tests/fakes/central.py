@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from unittest.mock import patch
 
 import torch
 import uvicorn
@@ -30,7 +31,7 @@ from c2lst_server.runs import RunRecord, save_run
 from c2lst_server.serve import Listener, configured
 from c2lst_server.settings import Settings
 from c2lst_server.sites.registry import Address, invite
-from c2lst_shared.presets import get_preset
+from c2lst_shared.presets import PRESETS, Preset, get_preset
 from c2lst_shared.release.manifest import Manifest, StainReference
 from c2lst_shared.release.targets import served_path, target_path
 from c2lst_shared.release.weights import save_weights
@@ -82,9 +83,16 @@ class Central:
             tables = [connection.execute(table.select()).all() for table in Base.metadata.sorted_tables]
         return repr(tables).encode()
 
-    def add_run(self, run_id: str, *, organ: str = "mob", weights: dict[str, torch.Tensor] | None = None) -> RunRecord:
+    def add_run(
+        self,
+        run_id: str,
+        *,
+        organ: str = "mob",
+        weights: dict[str, torch.Tensor] | None = None,
+        preset: Preset | None = None,
+    ) -> RunRecord:
         """Leave behind what a finished training run leaves behind."""
-        preset, now = get_preset("tiny"), datetime.now(UTC)
+        preset, now = preset or get_preset("tiny"), datetime.now(UTC)
         record = RunRecord(
             run_id=run_id,
             organ=organ,
@@ -111,10 +119,17 @@ class Central:
         save_run(self.home, record)
         return record
 
-    def publish(self, run_id: str, *, organ: str = "mob", weights: dict[str, torch.Tensor] | None = None) -> Manifest:
-        """Add a run and make the next release from it."""
-        self.add_run(run_id, organ=organ, weights=weights)
-        with self.session() as session:
+    def publish(
+        self,
+        run_id: str,
+        *,
+        organ: str = "mob",
+        weights: dict[str, torch.Tensor] | None = None,
+        preset: Preset | None = None,
+    ) -> Manifest:
+        """Add a run and make the next release from it; a preset that only the test has is known meanwhile."""
+        record = self.add_run(run_id, organ=organ, weights=weights, preset=preset)
+        with self.session() as session, patch.dict(PRESETS, {record.preset: preset or get_preset(record.preset)}):
             return publish(self.home, session, self.keyring, run_id, organ=organ, summary="Made for a test.")
 
     def invite(self, out: Path, *, name: str = "hospital-a", ca_pem: str | None = None, now: datetime | None = None) -> Path:

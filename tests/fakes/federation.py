@@ -112,16 +112,18 @@ class Federation:
             *("--api", f"127.0.0.1:{self.api_port}", "--superlink-port", str(self.link_port)),
         )
 
-    def enrol(self, name: str) -> None:
+    def enrol(self, name: str, *, url: str | None = None) -> None:
+        """Enrol a site at nginx, or at a `url` in front of it."""
         file = self.folder / f"{name}.json"
-        self.server("sites", "add", name, "--url", self.url, "--ca", str(self.ca), "--out", str(file))
+        self.server("sites", "add", name, "--url", url or self.url, "--ca", str(self.ca), "--out", str(file))
         self.client(name, "enroll", str(file))
 
     def server(self, *arguments: str) -> str:
         return self._do(self._centre_environment(), "from c2lst_server.cli import main; main()", *arguments)
 
-    def client(self, site: str, *arguments: str) -> str:
-        return self._do(self._site_environment(site), "from c2lst_client.cli import main; main()", *arguments)
+    def client(self, site: str, *arguments: str, seconds: float = 180) -> str:
+        environment = self._site_environment(site)
+        return self._do(environment, "from c2lst_client.cli import main; main()", *arguments, seconds=seconds)
 
     # ---- processes
 
@@ -138,8 +140,8 @@ class Federation:
         self._start("centre", [sys.executable, "-m", "fakes.federation_processes", mode, str(self.link_port)])
         self._wait_for_port(self.link_port)
 
-    def start_site(self, name: str, *, before: Sequence[str] = (), **environment: str) -> None:
-        command = [*before, sys.executable, "-m", "fakes.federation_processes", "site"]
+    def start_site(self, name: str, *, mode: str = "site", before: Sequence[str] = (), **environment: str) -> None:
+        command = [*before, sys.executable, "-m", "fakes.federation_processes", mode]
         self._start(name, command, self._site_environment(name) | environment)
 
     def start_command(self, name: str, program: str, *arguments: str, before: Sequence[str] = ()) -> None:
@@ -208,9 +210,9 @@ class Federation:
             environment = environment or self._centre_environment()
             self.processes[name] = subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
-    def _do(self, environment: dict[str, str], program: str, *arguments: str) -> str:
+    def _do(self, environment: dict[str, str], program: str, *arguments: str, seconds: float = 180) -> str:
         command = [sys.executable, "-c", program, *arguments]
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
@@ -219,7 +221,7 @@ class Federation:
             with socket.socket() as probe:
                 return probe.connect_ex(("127.0.0.1", port)) == 0
 
-        wait_for(listens, 40, f"something listens at {port}")
+        wait_for(listens, 120, f"something listens at {port}")
 
     def _centre_environment(self) -> dict[str, str]:
         return self._environment(C2LST_SERVER_HOME=str(self.centre), C2LST_SERVER_PASSPHRASE=PASSPHRASE)

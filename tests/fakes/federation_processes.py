@@ -1,7 +1,7 @@
 """Supervisors of the centre and of a site as their own processes, with the parts of `federation_parts`.
 
-`python -m fakes.federation_processes centre PORT`, `... bare PORT` (SuperLink alone, whose runs nobody takes) and
-`... site`; homes come from the environment.
+`python -m fakes.federation_processes centre PORT`, `... bare PORT` (SuperLink alone, whose runs nobody takes), `... site`, and
+`... slow-site` (all as it is, but for a worker whose work can be slowed down); homes come from the environment.
 """
 
 from __future__ import annotations
@@ -35,12 +35,11 @@ def main() -> None:
             from c2lst_client.federation.join import join
             from c2lst_client.settings import Settings as SiteSettings
 
-            join(
-                SiteSettings(),
-                _report,
-                stop,
-                parts=SiteParts(handler=f"{PARTS}:handle", check=f"{PARTS}:check", worker=()),
-            )
+            if sys.argv[1] == "slow-site":
+                site = SiteParts(worker=("fakes.slow_worker", "{home}"))
+            else:
+                site = SiteParts(handler=f"{PARTS}:handle", check=f"{PARTS}:check", worker=())
+            join(SiteSettings(), _report, stop, parts=site)
 
 
 if __name__ == "__main__":

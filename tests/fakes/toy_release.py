@@ -12,6 +12,7 @@ from c2lst_shared.presets import (
     BackboneConfig,
     DiffusionConfig,
     PredictorConfig,
+    Preset,
     SamplingConfig,
     TrainingConfig,
 )
@@ -21,12 +22,19 @@ BACKBONE = BackboneConfig(
     image_px=16, patch_um=176, unshuffle=2, block_channels=(8, 16), layers_per_block=1, norm_groups=4, attention_head_dim=8
 )
 TRAINING = TrainingConfig(steps=6, micro_batch=4, learning_rate=1e-2, condition_dropout=0.1, checkpoint_every=2)
-DEFAULTS = SiteDefaults(
+TOY = Preset(
+    name="toy",
+    backbone=BACKBONE,
+    diffusion=DiffusionConfig(),
+    pretraining=TRAINING,
     adapter=AdapterConfig(hidden_dim=4),
     adaptation=TRAINING,
     sampling=SamplingConfig(steps=2, batch=8),
     predictor=PredictorConfig(steps=4, batch=4, seeds=2, ratios=(1, 2)),
     genes=6,
+)
+DEFAULTS = SiteDefaults(
+    adapter=TOY.adapter, adaptation=TOY.adaptation, sampling=TOY.sampling, predictor=TOY.predictor, genes=TOY.genes
 )
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import time
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from fakes.round_site import ROUND, RoundSite, adapter_sha256, job_processes, offer
+from fakes.small_disk import fill, small_disk
 from fakes.toy_job import ToyJourney
 
 from c2lst_client.audit import verify_chain
@@ -216,32 +215,19 @@ def test_whole_round_gives_the_declared_numbers(site):
 
 
 @pytest.fixture
-def small_disk(tmp_path):
-    """A disk of its own, with little room beyond what preparing spots wants to be left free."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = shutil.which("mount")
-    if mount is None or subprocess.run([mount, "-t", "tmpfs", "-o", "size=264m", "tmpfs", folder], check=False).returncode:
-        pytest.skip("no disk of its own can be mounted here: that needs root")
-    yield folder
-    subprocess.run(["umount", "-l", folder], check=True)
+def disk(tmp_path):
+    with small_disk(tmp_path / "disk") as mounted:
+        if not mounted:
+            pytest.skip("no disk of its own can be mounted here: that needs root")
+        yield tmp_path / "disk"
 
 
-def fill(folder) -> None:
-    """Leave not a byte."""
-    with (folder / "full").open("wb", buffering=0) as file:
-        for size in (1 << 20, 1 << 12):
-            with suppress(OSError):
-                while True:
-                    file.write(b"\0" * size)
-
-
-def test_full_disk_is_waited_for(small_disk, undisturbed):
-    site = RoundSite(small_disk)
+def test_full_disk_is_waited_for(disk, undisturbed):
+    site = RoundSite(disk)
     handle(site.home, LONG.body())
     worker = site.start_worker(pause=0.1)
     site.wait(in_mid_adaptation)
-    fill(small_disk)
+    full = fill(disk)
     time.sleep(6)
     assert worker.poll() is None
     # An answer leaves where the log still has room for its line; the state of the round cannot be read then.
@@ -251,7 +237,7 @@ def test_full_disk_is_waited_for(small_disk, undisturbed):
     }
     assert handle(site.home, QueryStatus(round_id=ROUND).body()) == b""
     assert not (site.home.round(ROUND) / "adapter").exists()
-    (small_disk / "full").unlink()
+    full.unlink()
     site.wait(lambda job: job.state in {"finished", "failed"})
     assert site.job.state == "finished", site.job
     assert site.adapter_sha256() == undisturbed
