@@ -59,6 +59,14 @@ ROWS: dict[str, dict[str, list[dict[str, Any]]]] = {
              "asked": WHEN, "result": None}
         ],
     },
+    "0004": {
+        "trainings": [
+            {"id": 1, "training_id": "fedcba9876543210", "run_id": "mob-small", "plan": '{"organ": "mob"}', "state": "running",
+             "queued": WHEN, "not_before": WHEN, "started": WHEN, "updated": WHEN, "ended": None, "cancel": False, "owner": "o",
+             "lease_until": WHEN, "crashes": 0, "furthest": 5, "stage": "pretrain", "step": 5, "steps": 10, "eta_seconds": 60,
+             "loss": 0.25, "curve": "[]", "error": None, "detail": None, "metrics": None}
+        ],
+    },
 }  # fmt: skip
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -39,32 +35,7 @@ class Clock:
         self.now += timedelta(seconds=seconds)
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[str]:
-    """The URL of a PostgreSQL of the tests' own, on a socket in a folder of theirs."""
-    pytest.importorskip("psycopg", reason="PostgreSQL is reached through psycopg, which is not installed")
-    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-    if not programs:
-        pytest.skip("PostgreSQL is not installed")
-    owner = "postgres" if os.geteuid() == 0 else None  # it refuses to run as root
-    folder = Path(tempfile.mkdtemp(prefix="c2lst-pg-"))  # not in pytest's folder: a socket's path has 107 characters at most
-    if owner is not None:
-        shutil.chown(folder, owner)
-
-    def run(program: str, *words: str) -> None:
-        command = [programs[-1] / program, "-D", folder / "data", *words]
-        subprocess.run(command, check=True, user=owner, cwd=folder, stdout=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
-
-    try:
-        run("initdb", "-U", "c2lst", "--auth=trust", "--no-sync")
-        options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
-        run("pg_ctl", "-w", "-o", options, "-l", str(folder / "log"), "start")
-        try:
-            yield f"postgresql+psycopg://c2lst@/postgres?host={folder}"
-        finally:
-            run("pg_ctl", "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(folder)
+pytestmark = pytest.mark.both_databases
 
 
 class Queued:
@@ -92,16 +63,11 @@ class Queued:
         return claimed
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def queued(request: pytest.FixtureRequest, central: Central, tmp_path: Path) -> Iterator[Queued]:
+@pytest.fixture
+def queued(central: Central, tmp_path: Path) -> Iterator[Queued]:
     (tmp_path / "images" / "mob-sections").mkdir(parents=True)
-    changes: dict[str, object] = {"images": tmp_path / "images"}
-    if request.param == "postgresql":
-        changes["database_url"] = request.getfixturevalue("postgresql")
-    queued = Queued(central.settings.model_copy(update=changes))
+    queued = Queued(central.settings.model_copy(update={"images": tmp_path / "images"}))
     yield queued
-    with queued.engine.begin() as connection:
-        connection.exec_driver_sql("DELETE FROM trainings")
     queued.engine.dispose()
 
 
