@@ -14,7 +14,7 @@ OUT     ?= demo-run
 DEMO    := $(if $(DATA),--data "$(DATA)") --out "$(OUT)" $(if $(PRESET),--preset $(PRESET))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo check test test-federation test-containers certs lint format clean
+.PHONY: help venv demo check test test-federation test-load test-containers certs lint format clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,10 +40,13 @@ check: lint ## format, lint, types, import direction and the fast tests: under a
 	$(PYTEST) -m "not slow and not real_data"
 
 test: lint ## everything but the next: what check does, and the slow tests
-	$(PYTEST) -m "not federation"
+	$(PYTEST) -m "not federation and not load"
 
 test-federation: $(STAMP) ## a whole federation in real processes, some of them killed (about half an hour; needs nginx)
 	$(BIN)/pytest -q -m federation tests/federation
+
+test-load: $(STAMP) ## the server under load and in trouble, in real processes (five minutes)
+	$(BIN)/pytest -q -m load tests/server
 
 # Another engine than Docker: CONTAINER_ENGINE=podman CONTAINER_BUILD="podman build --format docker" CONTAINER_COMPOSE=podman-compose
 test-containers: $(STAMP) ## build every image and hold a round through real containers (half an hour; needs an engine)

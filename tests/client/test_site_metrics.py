@@ -18,6 +18,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from c2lst_client.home import Home
 from c2lst_client.metrics import SiteMetrics
 from c2lst_client.rounds.handle import handle
+from c2lst_client.rounds.leases import Leases
 
 
 def values(metrics: SiteMetrics) -> dict[tuple[str, ...], float]:
@@ -51,8 +52,9 @@ def test_work_is_shown_by_state_stage_and_step(tmp_path: Path) -> None:
     site = RoundSite(tmp_path)
     handle(site.home, offer().body())
     handle(site.home, offer("fedcba9876543210").body())
-    site.queue.claim("somebody")
-    site.queue.progress(ROUND, "somebody", stage="adapt", step=3, steps=6, eta=2.0, done=3)
+    leases = Leases(site.home.round_queue)
+    leases.claim("somebody")
+    leases.progress(ROUND, "somebody", stage="adapt", step=3, steps=6, eta=2.0, done=3)
     found = values(SiteMetrics(site.home))
     assert (found["jobs", "running"], found["jobs", "queued"], found["jobs", "finished"]) == (1, 1, 0)
     assert (found["stage", "adapt"], found["stage", "pull"], found["step",], found["steps",]) == (1, 0, 3, 6)

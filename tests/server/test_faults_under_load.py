@@ -24,7 +24,7 @@ from c2lst_server.publishing.check import check_as_client
 from c2lst_server.publishing.refresh import refresh_timestamp
 from c2lst_shared.release.targets import FILES, target_path
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.load]
 
 FAST = {f"C2LST_SERVER_RATE_{name}": "100000/minute" for name in ("PER_ADDRESS", "SIGN_IN", "PER_SITE")}
 URL = "http://127.0.0.1:9"  # what sites know the server as; nothing is asked there

@@ -215,7 +215,7 @@ def test_older_service_is_told_to_update_and_is_updated_by_init(central: Central
         downgrade(connection, "0001")
     engine.dispose()
     refused = run.invoke(app, ["status", *home])
-    assert "at version 0001, not 0003; run `c2lst-server init`" in str(refused.exception)
+    assert "at version 0001, not 0004; run `c2lst-server init`" in str(refused.exception)
     updated = run.invoke(app, ["init", *home])
     assert "Updated the tables of the database; keys and releases" in updated.stdout
     shown = run.invoke(app, ["status", *home])

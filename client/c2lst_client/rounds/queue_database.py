@@ -146,7 +146,10 @@ class QueueDatabase:
                 connection.execute(f"PRAGMA user_version = {VERSION}")
                 self._path.chmod(0o600)
             elif found != VERSION:
-                raise BadArtefact(f"{self._path} is of another version of c2lst ({found}); move it away to begin a new queue.")
+                raise BadInput(
+                    f"{self._path} is of a newer version of c2lst (version {found}, and this one knows {VERSION}); install "
+                    "that version, or move the file away to begin a new queue."
+                )
             yield connection
         except sqlite3.OperationalError:
             raise

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import sys
 import threading
-import time
 
 import pytest
 from fakes.central import Central
 from fakes.round_transport import Wire
+from sqlalchemy.orm import Session
 
 from c2lst_server.cli import main
 from c2lst_server.db.models import SUSPENDED, Site
+from c2lst_server.rounds import store
 from c2lst_server.rounds.drive import Pace, drive
 from c2lst_shared.wire import (
     ArmResult,
@@ -126,9 +127,20 @@ def test_watch_follows_a_round_to_its_end(
     assert run(monkeypatch, "start", "--organ", "mob", "--sites", "a", "--json") == 0
     round_id = json.loads(capsys.readouterr().out)["round_id"]
     script = iter(["waiting", "queued"])
+    looked = threading.Event()
+
+    def look(session: Session, wanted: str) -> store.RoundView:
+        found = show(session, wanted)
+        looked.set()
+        return found
+
+    show = store.show
+    monkeypatch.setattr(store, "show", look)
 
     def answer(body: bytes) -> bytes:
-        time.sleep(0.3)  # so that the watcher sees each state
+        for _ in range(2):  # the watcher has looked since, and has said what it saw when it looks again
+            looked.clear()
+            assert looked.wait(60)
         state = next(script, None)
         said = RoundStatus.model_validate({"round_id": round_id, "state": state}) if state else RoundResult(round_id=round_id)
         return said.body()
