@@ -156,7 +156,7 @@ def test_cancel_reaches_work_that_runs(site):
     first = parse_answer(handle(site.home, Cancel(round_id=ROUND).body()))
     assert isinstance(first, RoundStatus)
     assert first.state == "running"  # it has been asked to stop, and has not yet
-    site.wait(lambda job: job.state == "cancelled", 20)
+    site.wait(lambda job: job.state == "cancelled", 60)
     assert not (site.home.round(ROUND) / "adapter").exists()
     assert handle(site.home, LONG.body()) == handle(site.home, QueryStatus(round_id=ROUND).body())
     end(worker)
@@ -165,7 +165,7 @@ def test_cancel_reaches_work_that_runs(site):
 def test_deadline_ends_work_that_runs(site):
     handle(site.home, offer(steps=STEPS, deadline=datetime.now(UTC) + timedelta(seconds=8)).body())
     worker = site.start_worker(pause=0.5)
-    job = site.wait(lambda job: job.state == "failed", 30)
+    job = site.wait(lambda job: job.state == "failed", 120)
     assert job.error == "deadline"
     end(worker)
 
@@ -175,7 +175,7 @@ def test_policy_that_says_never_stops_work_and_auto_goes_on_with_it(site, undist
     worker = site.start_worker(pause=0.1)
     site.wait(in_mid_adaptation)
     change_policy(site.home, {"mode": "never"})
-    site.wait(lambda job: job.state == "queued", 20)
+    site.wait(lambda job: job.state == "queued", 60)
     change_policy(site.home, {"mode": "auto"})
     site.wait(lambda job: job.state == "finished")
     assert site.adapter_sha256() == undisturbed
