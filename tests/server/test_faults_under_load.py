@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
-import subprocess
 import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
 from pathlib import Path
@@ -19,6 +16,7 @@ import pytest
 from fakes.central import Central
 from fakes.federation import wait_for
 from fakes.served_process import AskingSite, ServedProcess, invited_sites, served_process, working
+from fakes.small_disk import fill, small_disk
 
 from c2lst_server.publishing.check import check_as_client
 from c2lst_server.publishing.refresh import refresh_timestamp
@@ -155,27 +153,16 @@ def test_kill_under_load_loses_nothing_that_was_accepted(central: Central, tmp_p
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
+def disk(tmp_path: Path) -> Iterator[Path]:
     """A disk of 24 MiB that can be filled."""
-    folder, mount = tmp_path / "disk", shutil.which("mount")
-    folder.mkdir()
-    if mount is None or subprocess.run([mount, "-t", "tmpfs", "-o", "size=24m", "tmpfs", folder], check=False).returncode:
-        pytest.skip("a small disk can be mounted as root only")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", folder], check=True)
+    with small_disk(tmp_path / "disk", megabytes=24) as mounted:
+        if not mounted:
+            pytest.skip("a small disk can be mounted as root only")
+        yield tmp_path / "disk"
 
 
-def fill(ballast: Path) -> None:
-    """Leave not a byte."""
-    with ballast.open("wb", buffering=0) as file, suppress(OSError):
-        while True:
-            file.write(b"\0" * 4096)
-
-
-def test_full_disk_ends_readiness_keeps_serving_and_passes(template: Central, small_disk: Path, tmp_path: Path) -> None:
-    central = template.copy(small_disk / "central")
+def test_full_disk_ends_readiness_keeps_serving_and_passes(template: Central, disk: Path, tmp_path: Path) -> None:
+    central = template.copy(disk / "central")
     central.engine.dispose()
     with (
         served_process(central.home, tmp_path / "log", C2LST_SERVER_LEAST_FREE="2MiB", **FAST) as served,
@@ -184,8 +171,7 @@ def test_full_disk_ends_readiness_keeps_serving_and_passes(template: Central, sm
         first, second = invited_sites(central.home, tmp_path, 2, URL)
         assert first.enrol(http).status_code == 200
         assert served.get("/readyz").status_code == 200
-        ballast = small_disk / "ballast"
-        fill(ballast)
+        ballast = fill(disk)
         timestamp = central.newest("timestamp").read_bytes()
 
         wait_for(lambda: not served.ready(), 20, "the service says that it is not ready")

@@ -72,7 +72,8 @@ def supervise(
             job, owner = None, ""
         if job is not None:
             taken += 1
-            _run(settings, leases, job, owner, stop, lease, command)
+            with in_round(job.round_id):
+                _run(settings, leases, job, owner, stop, lease, command)
         elif once:
             break
         else:
@@ -107,19 +108,6 @@ def _run(
     command: Sequence[str],
 ) -> None:
     """Start the process of a round and see it end."""
-    with in_round(job.round_id):
-        _see_through(settings, leases, job, owner, stop, lease, command)
-
-
-def _see_through(
-    settings: Settings,
-    leases: Leases,
-    job: Job,
-    owner: str,
-    stop: Callable[[], bool],
-    lease: float,
-    command: Sequence[str],
-) -> None:
     log.info("Round %s begins.", job.round_id)
     words = [*command, str(settings.folders.path), job.round_id, owner, str(lease)]
 
