@@ -155,16 +155,18 @@ def test_backup_made_while_others_write_is_of_one_moment(filled: Central, elsewh
     assert len(sites) > 1
 
 
-def test_other_kind_of_database_takes_the_rows(filled: Central, tmp_path: Path, postgres_or_none: Postgres | None) -> None:
-    """From SQLite to PostgreSQL when it is outgrown, and back."""
-    if postgres_or_none is None:
-        pytest.skip("both ways in one test, with a PostgreSQL")
+@pytest.mark.slow
+def test_other_kind_of_database_takes_the_rows(
+    filled: Central, tmp_path: Path, postgres_or_none: Postgres | None, running_postgres: Postgres
+) -> None:
+    """From SQLite to PostgreSQL when it is outgrown, and back; and the other way round."""
+    other, same = (None, running_postgres.new()) if postgres_or_none else (running_postgres.new(), None)
     back_up(filled.settings, tmp_path / "one.tar")
-    sqlite = Settings(home=tmp_path / "sqlite")
-    restore(sqlite, tmp_path / "one.tar")
-    assert rows(sqlite) == rows(filled.settings)
-    back_up(sqlite, tmp_path / "two.tar")
-    back = Settings(home=tmp_path / "back", database_url=postgres_or_none.new())
+    there = Settings(home=tmp_path / "there", database_url=other)
+    restore(there, tmp_path / "one.tar")
+    assert rows(there) == rows(filled.settings)
+    back_up(there, tmp_path / "two.tar")
+    back = Settings(home=tmp_path / "back", database_url=same)
     restore(back, tmp_path / "two.tar")
     assert rows(back) == rows(filled.settings)
 
