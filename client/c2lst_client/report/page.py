@@ -11,7 +11,7 @@ import numpy.typing as npt
 from c2lst_client.report import clusters, figures, gene_figures, genes, likeness, tissue, words
 from c2lst_client.report.inputs import TRUTH, PatchPairs, ReportInputs
 from c2lst_client.report.templates import environment
-from c2lst_client.report.theme import CLUSTER_COLOURS, style_file
+from c2lst_client.report.theme import CLUSTER_COLOURS, page_style, style_file
 from c2lst_shared import atomic
 
 EXAMPLES = 8  # pairs shown per group
@@ -67,7 +67,7 @@ def _context(inputs: ReportInputs) -> dict[str, object]:
     return {
         "inputs": inputs,
         "words": words,
-        "css": style_file("tokens.css") + style_file("style.css"),
+        "css": page_style(),
         "extent": extent,
         "scale": tissue.scale_bar(extent, inputs.spots.um_per_px),
         "slide": tissue.slide_uri(inputs.slide, extent) if inputs.slide else None,

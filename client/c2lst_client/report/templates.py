@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from c2lst_client.report import words
+from c2lst_shared.web import pages
 
 if TYPE_CHECKING:
     import jinja2
@@ -12,9 +13,7 @@ if TYPE_CHECKING:
 
 def environment() -> jinja2.Environment:
     """Return the environment that every page is rendered in."""
-    import jinja2
-
-    found = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    found = pages.environment()
     found.filters |= {
         "decimal": words.decimal,
         "percent": words.percent,

@@ -1,4 +1,4 @@
-"""The colours of `tokens.css`, read for charts, so that a page and its figures cannot disagree."""
+"""The colours of the design language, read for charts, so that a page and its figures cannot disagree."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
+
+from c2lst_shared.web.assets import TOKENS, read_text
 
 _COLOUR = re.compile(r"--([a-z-]+):\s*(#[0-9a-f]{6});")
 _DARK = "@media screen and (prefers-color-scheme: dark)"
@@ -22,10 +24,15 @@ def style_file(name: str) -> str:
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
+def page_style() -> str:
+    """Return the style sheet of a page that needs no other file."""
+    return read_text(TOKENS) + style_file("style.css")
+
+
 @cache
 def themes() -> tuple[Theme, Theme]:
     """Return the light and the dark theme."""
-    light, dark = style_file("tokens.css").split(_DARK)
+    light, dark = read_text(TOKENS).split(_DARK)
     return dict(_COLOUR.findall(light)), dict(_COLOUR.findall(dark))
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from c2lst_client.report import words
 from c2lst_client.report.charts import data_uri
 from c2lst_client.report.templates import environment
-from c2lst_client.report.theme import style_file
+from c2lst_client.report.theme import page_style
 from c2lst_client.study import figures
 from c2lst_client.study.design import AUGMENTED, REAL, Division, best_arms
 from c2lst_client.study.results import Control, StudyResult
@@ -61,7 +61,7 @@ def study_page(result: StudyResult, created: datetime, pictures: Mapping[str, Em
             created=created,
             pictures=pictures,
             words=words,
-            css=style_file("tokens.css") + style_file("style.css"),
+            css=page_style(),
             primary=_change(result.controls, both, AUGMENTED),
             plain=_change(result.controls, plain, REAL),
             main=next(

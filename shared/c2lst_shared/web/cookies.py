@@ -1,0 +1,34 @@
+"""Cookies that no script reads and no other site sends; over HTTPS also such that no neighbouring host can set them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from c2lst_shared.wire import is_loopback
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+
+def is_encrypted(request: Request) -> bool:
+    """Say whether cookies are to be kept to HTTPS: everywhere but at this machine itself."""
+    return request.url.scheme == "https" or not is_loopback(request.url.hostname or "")
+
+
+def cookie_name(request: Request, name: str) -> str:
+    """Return the full name of a cookie: `__Host-` makes browsers insist on HTTPS, this host alone, and all of its paths."""
+    return f"__Host-{name}" if is_encrypted(request) else name
+
+
+def set_cookie(request: Request, response: Response, name: str, value: str, *, seconds: int) -> None:
+    """Give the browser a cookie for some time; 0 seconds takes it away."""
+    response.set_cookie(
+        cookie_name(request, name),
+        value,
+        max_age=seconds,
+        path="/",
+        secure=is_encrypted(request),
+        httponly=True,
+        samesite="strict",
+    )
