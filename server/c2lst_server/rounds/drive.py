@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from c2lst_server.db.models import ACTIVE, Round, RoundSite, Site
 from c2lst_server.db.session import open_database
+from c2lst_server.rounds.group_size import GroupSize
 from c2lst_server.rounds.store import NOT_SENT, OFFERED
 from c2lst_server.rounds.transport import Message, Node, Transport
 from c2lst_server.settings import Settings
@@ -48,9 +49,7 @@ class Pace:
     silent: float = 15.0  # one that did not answer
     timeout: float = 15.0  # for which answers are waited for
     lease: float = 30.0  # after which a round whose driver is silent gets another
-    at_once: int = (
-        25  # sites asked in one exchange: SuperLink needs half a second for each, and answers are waited for `timeout`
-    )
+    at_once: int = 25  # sites asked in one exchange, at most; see `GroupSize`
     after_deadline: float = 60.0  # in which sites may still tell what they finished in time
 
 
@@ -85,6 +84,7 @@ def _drive(
 ) -> None:
     engine = open_database(settings)
     driver = secrets.token_hex(8)
+    group = GroupSize(pace.at_once)
     try:
         while not stop():
             with Session(engine) as session:
@@ -92,7 +92,7 @@ def _drive(
                 if not take(session, round_id, driver, now, pace):
                     return
                 try:
-                    if step(session, round_id, transport, now, pace):
+                    if step(session, round_id, transport, now, pace, group):
                         return
                 except TransferFailed as error:
                     log.warning("Round %s: %s", round_id, error)
@@ -118,8 +118,17 @@ def take(session: Session, round_id: str, driver: str, now: datetime, pace: Pace
     return found is not None
 
 
-def step(session: Session, round_id: str, transport: Transport, now: datetime, pace: Pace = PACE) -> bool:
+def step(
+    session: Session,
+    round_id: str,
+    transport: Transport,
+    now: datetime,
+    pace: Pace = PACE,
+    group: GroupSize | None = None,
+) -> bool:
     """Ask the sites whose turn it is, write their answers down, and return whether the round is over.
+
+    `group` learns from how it went; without it, `pace.at_once` sites are asked.
 
     Raises:
         TransferFailed: the transport is away; every state is as it was.
@@ -136,12 +145,14 @@ def step(session: Session, round_id: str, transport: Transport, now: datetime, p
             due.append(site)
     # those that waited longest first, so that nobody is left out
     due.sort(key=lambda site: (site.asked is not None, site.asked or row.started))
+    group = group or GroupSize(pace.at_once)
     messages = {}
-    for site in due[: pace.at_once]:
+    for site in due[: group.now]:
         messages[site.site] = _request(row, site)
         site.asked = now
     session.commit()
     answers = transport.exchange(list(messages.values()), timeout=pace.timeout) if messages else {}
+    group.learn(len(messages), len(answers))
     for site in row.sites:
         if site.state == NOT_SENT and site.site in messages and messages[site.site].kind == "offer":
             site.state, site.offered = OFFERED, now
