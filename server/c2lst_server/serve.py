@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from c2lst_server.db.session import wait_for_database
 from c2lst_server.logs import LOGGERS
 from c2lst_server.settings import Settings
 from c2lst_shared.errors import BadInput, C2lstError
@@ -52,6 +53,7 @@ def serve(settings: Settings, listener: Listener) -> None:
     from c2lst_server.app import create_app
 
     check_listener(listener)
+    wait_for_database(settings)
     application = create_app(settings)
     server = uvicorn.Server(configured(application, listener, log_config(listener.log_format, *LOGGERS)))
     with in_use(settings.folders.in_use), serving_metrics(listener.metrics, application.state.metrics.registry):

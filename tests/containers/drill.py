@@ -24,10 +24,15 @@ from c2lst_demo.phantom import make_phantom
 USER = 10001
 HOST, PORT = "central.test", 8443
 IMAGES = ("server", "superlink", "client", "proxy", "database")
-SERVICES = ("proxy", "server", "superlink", "database")
+SERVICES = ("proxy", "server", "superlink", "trainer", "database")
 STEPS = 60
 OVER = {"finished", "failed", "declined", "cancelled"}
-WITH_PYTHON = {"server": "c2lst_client", "superlink": "c2lst_client", "client": "c2lst_server"}  # and what they must not hold
+OTHER_SIDE = {  # what an image with Python must not hold
+    "server": "c2lst_client",
+    "superlink": "c2lst_client",
+    "trainer": "c2lst_client",
+    "client": "c2lst_server",
+}
 BEGAN = time.monotonic()
 
 
@@ -153,8 +158,8 @@ class Drill:
                 check(int(status["CapEff"], 16) == 0 and status["NoNewPrivs"] == "1", f"{what} has no capabilities")
                 tools = project.inside(service, "sh", "-c", "command -v gcc cc make pip git || true; ls /var/lib/apt/lists")
                 check(tools.strip() == "", f"{what} holds no compiler, no pip and no package lists")
-                if service in WITH_PYTHON:
-                    other = WITH_PYTHON[service]
+                if service in OTHER_SIDE:
+                    other = OTHER_SIDE[service]
                     found = project.inside(
                         service, "python", "-c", f"import importlib.util as u; print(u.find_spec('{other}'))"
                     )
@@ -190,7 +195,7 @@ class Drill:
             for service in SERVICES if project is self.centre else ("client",):
                 began = time.monotonic()
                 container = project.container(service)
-                call([*ENGINE, "stop", "-t", "45", container])
+                call([*ENGINE, "stop", "-t", "60", container])
                 seconds = time.monotonic() - began
                 code = inspect(container)["State"]["ExitCode"]
                 check(code in (0, 143), f"{project.name}/{service} ended when asked (code {code}, {seconds:.0f} s)")

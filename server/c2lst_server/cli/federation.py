@@ -37,6 +37,7 @@ def superlink(
     if check:
         _check(home, grace, as_json)
         return
+    from c2lst_server.db.session import wait_for_database
     from c2lst_server.federation.superlink import run_superlink
     from c2lst_shared.flower.supervisor import Event
     from c2lst_shared.stopping import stop_on_signal
@@ -49,10 +50,10 @@ def superlink(
         )
 
     write_logs(log_format)
+    settings = settings_of(home)
     with stop_on_signal() as stop:
-        run_superlink(
-            settings_of(home), port, report, stop, host=host, certificate_copy=certificate_copy, log_format=log_format
-        )
+        wait_for_database(settings, stop)
+        run_superlink(settings, port, report, stop, host=host, certificate_copy=certificate_copy, log_format=log_format)
 
 
 @app.command("proxy-config")

@@ -31,6 +31,7 @@ def trainer(
     """Work on queued trainings, one at a time, until stopped; start several, on as many machines as share the database."""
     import logging
 
+    from c2lst_server.db.session import wait_for_database
     from c2lst_server.trainings.trainer import Event, work
     from c2lst_shared.stopping import stop_on_signal
 
@@ -38,8 +39,10 @@ def trainer(
         typer.echo(event.model_dump_json(exclude_none=True) if as_json else f"{event.time:%H:%M:%S}  {event.sentence()}")
 
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    settings = settings_of(home)
     with stop_on_signal() as stop:
-        taken = work(settings_of(home), stop, once=once, report=report)
+        wait_for_database(settings, stop)
+        taken = work(settings, stop, once=once, report=report)
     if not as_json:
         typer.echo(f"Took up {taken} training{'s' * (taken != 1)}.")
 

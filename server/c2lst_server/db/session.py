@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -25,7 +27,10 @@ POOL_SECONDS = 10.0  # for which a free one is waited for
 MIGRATIONS = Path(__file__).parent / "migrations"
 HEAD = "head"
 CONNECT_SECONDS = 10
+WAIT_SECONDS, LOOK_SECONDS = 60.0, 1.0
 MIGRATION_LOCK = 0x6332_6C73_74  # of PostgreSQL's advisory locks; "c2lst"
+
+log = logging.getLogger(__name__)
 
 
 def open_database(settings: Settings) -> Engine:
@@ -44,6 +49,31 @@ def open_database(settings: Settings) -> Engine:
         engine.dispose()
         raise
     return engine
+
+
+def wait_for_database(settings: Settings, stop: Callable[[], bool] = lambda: False, *, seconds: float = WAIT_SECONDS) -> None:
+    """Wait until the database answers: services that are started together, or while it is restarted, need not die for it.
+
+    Raises:
+        BadInput: the home is not initialised, or the tables are of another version; that does not pass by waiting.
+        C2lstError: it did not answer for `seconds`.
+    """
+    until = time.monotonic() + seconds
+    said = False
+    while not stop():
+        try:
+            open_database(settings).dispose()
+        except BadInput:
+            raise
+        except C2lstError as error:
+            if time.monotonic() > until or settings.database.startswith("sqlite"):
+                raise  # a file that cannot be opened now cannot be opened in a minute
+            if not said:
+                log.warning("%s Trying again for %.0f s.", error, seconds)
+                said = True
+            time.sleep(LOOK_SECONDS)
+        else:
+            return
 
 
 def check_current(engine: Engine) -> None:
