@@ -29,6 +29,7 @@ from c2lst_server.routes import admin, docs, health, releases, sites, trainings,
 from c2lst_server.security_headers import SecurityHeaders
 from c2lst_server.settings import Settings
 from c2lst_server.state_metrics import StateMetrics
+from c2lst_server.tracing import UNTRACED, TraceRequests, Tracing
 from c2lst_shared.errors import BadInput, C2lstError
 from c2lst_shared.wire import TokenRequest
 
@@ -40,8 +41,12 @@ SPARE = 3  # connections of the pool that are kept for health and metrics
 STATUS: dict[type[C2lstError], int] = {NotThere: 404, Refused: 403, Unauthorised: 401, TooMany: 429, BadInput: 422}
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, tracing: Tracing = UNTRACED) -> FastAPI:
     """Return the application for one deployment.
+
+    Args:
+        settings: of the deployment.
+        tracing: writes a span for each request.
 
     Raises:
         BadInput: the home or the database is not initialised.
@@ -81,6 +86,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RateLimit, limits=app.state.limits)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(CountRequests, metrics=app.state.metrics)
+    if tracing.is_on:
+        app.add_middleware(TraceRequests, tracing=tracing)
+        tracing.watch(engine)
     app.add_middleware(RequestLog)  # the outermost: it sees what the others refuse
     app.add_exception_handler(C2lstError, _answer_error)
     app.add_exception_handler(RequestValidationError, _answer_unreadable)

@@ -45,17 +45,20 @@ def serve(settings: Settings, listener: Listener) -> None:
     """Serve until stopped.
 
     Raises:
-        BadInput: the home is not initialised, a TLS file is missing, or others could listen to plain HTTP or read the metrics.
+        BadInput: the home is not initialised, a TLS file is missing, others could listen to plain HTTP or read the metrics,
+            or the collector of traces cannot be used.
     """
     import uvicorn
 
     from c2lst_server.app import create_app
+    from c2lst_server.tracing import open_tracing
 
     check_listener(listener)
-    application = create_app(settings)
-    server = uvicorn.Server(configured(application, listener, log_config(listener.log_format, *LOGGERS)))
-    with in_use(settings.folders.in_use), serving_metrics(listener.metrics, application.state.metrics.registry):
-        server.run()
+    with open_tracing("c2lst-server") as tracing:
+        application = create_app(settings, tracing)
+        server = uvicorn.Server(configured(application, listener, log_config(listener.log_format, *LOGGERS)))
+        with in_use(settings.folders.in_use), serving_metrics(listener.metrics, application.state.metrics.registry):
+            server.run()
     if not server.started:
         raise C2lstError("The service did not start; the lines above say why.")
 
