@@ -1,4 +1,4 @@
-"""Spans for an OpenTelemetry collector, when the operator names one in OTEL_EXPORTER_OTLP_ENDPOINT; otherwise nothing is traced.
+"""Spans for the OpenTelemetry collector that OTEL_EXPORTER_OTLP_ENDPOINT names; where it names none, nothing is traced.
 
 Only the centre does this. A span holds what is written here and nothing else: template of the route, method, status, kind of a
 statement, ids of the request and of the round. The ready-made instrumentations write paths, query strings, addresses,

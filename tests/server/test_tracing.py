@@ -1,4 +1,4 @@
-"""Traces go to the collector that the operator names, hold ids and route templates, and nothing that a caller or a site sent."""
+"""Traces go to the collector that the operator names; they hold ids and route templates, and nothing that anybody sent."""
 
 from __future__ import annotations
 
