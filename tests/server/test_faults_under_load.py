@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 import sqlite3
+import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -13,7 +18,8 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fakes.central import Central
+import torch
+from fakes.central import PASSPHRASE, Central
 from fakes.federation import wait_for
 from fakes.served_process import AskingSite, ServedProcess, invited_sites, served_process, working
 from fakes.small_disk import fill, small_disk
@@ -37,6 +43,13 @@ def check_release_is_whole(central: Central) -> None:
     served = {path.name: path.read_bytes() for path in central.home.metadata.glob("*.json")}
     there = [target_path("mob", 1, file) for file in FILES]
     check_as_client(served["1.root.json"], {}, served.get, central.home.targets, there)
+
+
+def check_files_are_whole(central: Central) -> None:
+    """What lies under the name of its digest has that digest, whether it is signed or not."""
+    for path in central.home.targets.rglob("*.*"):
+        if path.is_file() and re.match(r"[0-9a-f]{64}\.", path.name):
+            assert path.name.startswith(hashlib.sha256(path.read_bytes()).hexdigest()), path
 
 
 def check_database_is_whole(path: Path) -> None:
@@ -145,8 +158,9 @@ def test_kill_under_load_loses_nothing_that_was_accepted(central: Central, tmp_p
         for name, token in tokens[-60:]:
             answer = http.get("/api/v1/sites/me", headers={"Authorization": f"Bearer {token}"})
             assert (answer.status_code, answer.json()["site"]) == (200, name)
-        for site in accepted.values():
-            again = site.enrol(http)  # the same key and token: the same answer
+        # The same key and token bring the same answer; a site whose answer never came is there already, or is taken now.
+        for site in [*accepted.values(), *left]:
+            again = site.enrol(http)
             assert (again.status_code, again.json()["key_fingerprint"]) == (200, site.fingerprint)
         assert served.get("/readyz").status_code == 200
     check_database_is_whole(central.home.database)
@@ -195,3 +209,49 @@ def test_full_disk_ends_readiness_keeps_serving_and_passes(template: Central, di
     said = (tmp_path / "log").read_text()
     assert "Not ready: disk: " in said
     assert "Ready again." in said
+
+
+@pytest.mark.parametrize("room", [0, 64 << 10, 4 << 20])
+def test_disk_that_is_full_while_a_release_is_published_leaves_the_old_one(
+    template: Central, disk: Path, tmp_path: Path, room: int
+) -> None:
+    """With no room at all, with some for a first file, and with almost enough; sites pull all the time."""
+    central = template.copy(disk / "central")
+    weights = {f"layer{number}.weight": torch.randn(256, 1024) for number in range(5)}  # 1 MiB each
+    central.add_run("second", weights=weights)
+    central.engine.dispose()
+    pulled: list[int] = []
+    with served_process(central.home, tmp_path / "log", **FAST) as served, client(served) as http:
+
+        def pull() -> None:
+            release = http.get("/api/v1/releases/mob/1")
+            file = http.get(f"/tuf/targets/mob/1/{central.served('weights.safetensors').name}")
+            pulled.append(max(release.status_code, file.status_code))
+            assert file.content == central.served("weights.safetensors").read_bytes()
+
+        with working([pull, pull]):
+            wait_for(lambda: len(pulled) > 3, 60, "sites pull")
+            ballast = fill(disk)
+            os.truncate(ballast, ballast.stat().st_size - room)
+            failed = publish_by_command(central)
+            assert failed.returncode != 0
+            assert "Traceback" not in failed.stderr
+            assert "disk" in failed.stderr
+            check_release_is_whole(central)
+            check_files_are_whole(central)
+            assert [release["number"] for release in http.get("/api/v1/releases").json()["releases"]] == [1]
+            before = len(pulled)
+            wait_for(lambda: len(pulled) > before + 3, 60, "sites pull")
+            ballast.unlink()
+            published = publish_by_command(central)
+            assert published.returncode == 0, published.stderr
+        assert [release["number"] for release in http.get("/api/v1/releases").json()["releases"]] == [1, 2]
+    assert set(pulled) == {200}
+    check_release_is_whole(central)
+    check_database_is_whole(central.home.database)
+
+
+def publish_by_command(central: Central) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "c2lst_server", "publish", "second", "--organ", "mob", "--home", str(central.home.path)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "C2LST_SERVER_PASSPHRASE": PASSPHRASE}
+    return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300)
