@@ -12,6 +12,7 @@ from c2lst_shared.errors import BadInput, C2lstError
 from c2lst_shared.locking import in_use
 from c2lst_shared.logs import LogFormat, log_config
 from c2lst_shared.metrics_listener import MetricsPlace, serving_metrics
+from c2lst_shared.stopping import stop_on_signal
 from c2lst_shared.wire import is_loopback
 
 if TYPE_CHECKING:
@@ -57,7 +58,12 @@ def serve(settings: Settings, listener: Listener) -> None:
     with open_tracing("c2lst-server") as tracing:
         application = create_app(settings, tracing)
         server = uvicorn.Server(configured(application, listener, log_config(listener.log_format, *LOGGERS)))
-        with in_use(settings.folders.in_use), serving_metrics(listener.metrics, application.state.metrics.registry):
+        # uvicorn stops in peace and then raises the signal again, which would end the process before it has tidied up.
+        with (
+            stop_on_signal(),
+            in_use(settings.folders.in_use),
+            serving_metrics(listener.metrics, application.state.metrics.registry),
+        ):
             server.run()
     if not server.started:
         raise C2lstError("The service did not start; the lines above say why.")

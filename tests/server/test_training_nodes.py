@@ -41,6 +41,7 @@ def check_ended(*launched: subprocess.Popen[str]) -> list[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.load
 def test_two_machines_train_what_one_with_two_processes_trains(template: Central, tmp_path: Path) -> None:
     corpus = write_corpus(write_images(tmp_path / "slides"), tmp_path / "corpus")
     one, two = (TrainingCentre(template.copy(tmp_path / name), corpus) for name in ("one", "two"))
