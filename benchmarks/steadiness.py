@@ -7,7 +7,8 @@ a single step, as least squares would. Over the time that is judged:
 
 - *grows*: the whole interval lies above zero, and the growth is more than `TRIVIAL`;
 - *steady*: not so, and even the upper end of the interval is no more growth than `ALLOWED`;
-- *undecided*: neither; a longer soak, or a quieter machine, would tell.
+- *undecided*: neither, or less than ten minutes were judged (SQLite's log alone fills for minutes until it is written back to
+  its start); a longer soak, or a quieter machine, would tell.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from scipy.stats import theilslopes
 
 WARM_UP = 0.25  # of the time
 BLOCKS = 15
+LEAST_HOURS = 10 / 60  # that have to be judged
 TRIVIAL = {"rss_mib": 1.0, "files": 1.0, "threads": 1.0, "wal_mib": 1.0}  # growth that nobody would look for
 ALLOWED = {"rss_mib": 8.0, "files": 3.0, "threads": 3.0, "wal_mib": 4.0}  # 4 MiB: the log is taken over at 1,000 pages
 
@@ -63,7 +65,8 @@ def growth(rows: Sequence[dict[str, float]], name: str) -> Growth:
     floors, hours = [min(block) for block in blocks], (end - begin) / 3600
     middles = [(number + 0.5) / BLOCKS * hours for number in range(BLOCKS)]
     slope, _, low, high = (float(value) for value in theilslopes(floors, middles, 0.95))
-    return Growth(name, floors[0], floors[-1], slope, low, high, hours, _verdict(name, slope * hours, low, high * hours))
+    verdict = _verdict(name, slope * hours, low, high * hours) if hours >= LEAST_HOURS else "undecided"
+    return Growth(name, floors[0], floors[-1], slope, low, high, hours, verdict)
 
 
 def _verdict(name: str, grown: float, low: float, most: float) -> Verdict:

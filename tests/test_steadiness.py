@@ -54,5 +54,7 @@ def test_leak_below_changing_load_is_found(growth: Callable[..., Any], name: str
 def test_figures_that_say_too_little_are_undecided(growth: Callable[..., Any]) -> None:
     wild = rows("rss_mib", lambda minute, chance: 140 + chance.gauss(0, 60))
     assert growth(wild, "rss_mib").verdict == "undecided"
+    short = rows("wal_mib", lambda minute, chance: minute, minutes=10)  # a log that is not full yet
+    assert growth(short, "wal_mib").verdict == "undecided"
     with pytest.raises(ValueError, match="too few"):
         growth(wild[:8], "rss_mib")
