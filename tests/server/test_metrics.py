@@ -24,13 +24,12 @@ from c2lst_server.db.models import Round, RoundSite, Site
 from c2lst_server.readiness import readiness_checks
 from c2lst_server.state_metrics import StateMetrics
 from c2lst_server.trainings import store
-from c2lst_server.trainings.job_queue import LEASE_SECONDS, TrainingQueue
+from c2lst_server.trainings.job_queue import TrainingQueue
 from c2lst_server.trainings.plan import TrainingPlan
 from c2lst_server.trainings.store import State
 from c2lst_shared.errors import BadInput
 from c2lst_shared.metrics_listener import MetricsPlace, serving_metrics
 
-NOW = datetime.now(UTC)
 TOKEN = "0123456789abcdef-metrics"
 
 
@@ -95,61 +94,19 @@ def test_state_is_counted_by_state(central: Central) -> None:
     assert all(found["ready", check] == 1 for check in ("database", "metadata", "disk"))
 
 
-@pytest.fixture
-def queued(central: Central, tmp_path: Path) -> TrainingQueue:
-    """The queue of a centre whose operator allows one folder of images; its clock stands still at NOW."""
+def test_trainings_are_counted_as_the_queue_stands(central: Central, tmp_path: Path) -> None:
     (tmp_path / "images" / "sections").mkdir(parents=True)
-    central.settings = central.settings.model_copy(update={"images": tmp_path / "images"})
-    return TrainingQueue(central.engine, lambda: NOW)
-
-
-def add_training(central: Central, run: str, now: datetime) -> None:
+    settings = central.settings.model_copy(update={"images": tmp_path / "images"})
+    now = datetime.now(UTC)
     with central.session() as session:
-        store.queue(session, central.settings, TrainingPlan(organ="mob", images="sections", preset="tiny", run=run), now=now)
-
-
-def trainings(central: Central, now: datetime) -> dict[str, float]:
-    """Those of the queue by state, without the states that none is in."""
-    return {key[1]: value for key, value in state(central, lambda: now).items() if key[0] == "trainings" and value}
-
-
-def test_trainings_are_counted_as_the_queue_stands(central: Central, queued: TrainingQueue) -> None:
-    assert trainings(central, NOW) == {}
-    for minutes, run in enumerate(("runs", "fails", "is-cancelled", "waits", "waits-longest")):
-        add_training(central, run, NOW - timedelta(minutes=minutes))
-    claimed = {each.plan.run: each for _ in range(5) if (each := queued.claim("one"))}
-    queued.fail(claimed["fails"], "memory", "The card is too small.")
-    with central.session() as session:
-        store.cancel(session, "is-cancelled", now=NOW)
-    TrainingQueue(central.engine, lambda: NOW - timedelta(minutes=4)).put_back(claimed["waits-longest"])
-    queued.put_back(claimed["waits"], "disk", "full", wait=30)
-    assert trainings(central, NOW) == {"running": 1, "failed": 1, "cancelling": 1, "queued": 2}
-    assert trainings(central, NOW + timedelta(seconds=LEASE_SECONDS + 1)) == {"stalled": 2, "failed": 1, "queued": 2}
-    told = state(central, lambda: NOW)
-    assert {key[1] for key in told if key[0] == "trainings"} == set(get_args(State))  # those with none as well
-    assert told["longest_training_wait_seconds",] == 240
-
-
-def test_silence_of_a_trainer_is_that_of_its_last_heartbeat(central: Central, queued: TrainingQueue) -> None:
-    assert state(central)["longest_training_silence_seconds",] == 0
-    add_training(central, "runs", NOW - timedelta(hours=1))
-    claimed = queued.claim("one", LEASE_SECONDS)
-    assert claimed is not None
-    found = state(central, lambda: NOW + timedelta(seconds=50))
-    assert (found["longest_training_silence_seconds",], found["longest_training_wait_seconds",]) == (50, 0)
-    TrainingQueue(central.engine, lambda: NOW + timedelta(seconds=49)).beat(claimed, LEASE_SECONDS)
-    assert state(central, lambda: NOW + timedelta(seconds=50))["longest_training_silence_seconds",] == 1
-    assert state(central, lambda: NOW)["longest_training_silence_seconds",] == 0  # another machine's clock is ahead
-
-
-def test_training_that_is_tried_again_later_does_not_wait_yet(central: Central, queued: TrainingQueue) -> None:
-    add_training(central, "full", NOW - timedelta(hours=1))
-    assert state(central, lambda: NOW)["longest_training_wait_seconds",] == 3600
-    claimed = queued.claim("one")
-    assert claimed is not None
-    queued.put_back(claimed, "disk", "full", wait=30)
-    assert state(central, lambda: NOW)["longest_training_wait_seconds",] == 0
-    assert state(central, lambda: NOW + timedelta(seconds=35))["longest_training_wait_seconds",] == 5
+        for run in ("runs", "waits"):
+            plan = TrainingPlan(organ="mob", images="sections", preset="tiny", run=run)
+            store.queue(session, settings, plan, now=now - timedelta(minutes=4))
+    TrainingQueue(central.engine, lambda: now - timedelta(seconds=20)).claim("one")
+    found = state(central, lambda: now)
+    assert {key[1]: value for key, value in found.items() if key[0] == "trainings" and value} == {"running": 1, "queued": 1}
+    assert {key[1] for key in found if key[0] == "trainings"} == set(get_args(State))  # those that none is in as well
+    assert (found["longest_training_wait_seconds",], found["longest_training_silence_seconds",]) == (240, 20)
 
 
 def test_clock_that_runs_on_shows_what_has_expired(central: Central) -> None:
