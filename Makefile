@@ -45,7 +45,7 @@ test: lint ## everything but the next: what check does, and the slow tests
 test-federation: $(STAMP) ## a whole federation in real processes, some of them killed (about half an hour; needs nginx)
 	$(BIN)/pytest -q -m federation tests/federation
 
-test-load: $(STAMP) ## the server under load and in trouble, in real processes (five minutes)
+test-load: $(STAMP) ## the server under load and in trouble, a training over two machines, in real processes (ten minutes)
 	$(BIN)/pytest -q -m load tests/server
 
 # Another engine than Docker: CONTAINER_ENGINE=podman CONTAINER_BUILD="podman build --format docker" CONTAINER_COMPOSE=podman-compose

@@ -1,9 +1,11 @@
 """The real server under load: many sites that look for news, and many pulls of a large release at the same time.
 
-    python benchmarks/server.py [--sites 1000] [--at-once 100] [--times 3] [--pulls 50] [--mib 200] [--tls] [--json]
-    python benchmarks/server.py --soak [MINUTES]
+    python benchmarks/server.py [--sites 1000] [--at-once 100] [--times 3] [--pulls 50] [--mib 200] [--together] [--tls]
+    python benchmarks/server.py --soak [MINUTES] [--per-second 5]
 
-`c2lst-server serve` runs in a process of its own, with its limits as they are by default; sites and pulls in one process each.
+`c2lst-server serve` runs in a process of its own, with its limits as they are by default; sites and pulls in one process each:
+first the sites alone, then the pulls alone, then both at once (`--together`: that only). A soak judges by the rule of
+`steadiness.py` whether the server grows. The exit code is 1 after an error, or when something grows; `--json` prints JSON.
 Figures are of this machine with everything on it: the simulated sites take their share of the cores.
 """
 
@@ -13,140 +15,25 @@ import argparse
 import asyncio
 import json
 import multiprocessing
-import os
 import signal
 import socket
 import statistics
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
+from process_watch import Watch
+from served_centre import Centre, prepare, served
 from simulated_sites import Place, SimulatedSite, Tally, pulls, steadily, visits
+from steadiness import Growth, growth
 
 SOAK_MINUTES = 20.0
-SAMPLE_SECONDS = 10.0  # between two looks at the server in a soak
-
-
-@dataclass
-class Centre:
-    """A home with a release and active sites."""
-
-    home: Path
-    path: str  # under which the weights are served
-    length: int
-    sites: list[SimulatedSite]
-
-
-@dataclass
-class Watch:
-    """Looks at a process until told to stop."""
-
-    process: psutil.Process
-    every: float
-    rows: list[dict[str, float]] = field(default_factory=list)
-    _over: threading.Event = field(default_factory=threading.Event)
-
-    def look(self) -> None:
-        began = time.monotonic()
-        while True:
-            with self.process.oneshot():
-                memory = self.process.memory_info()
-                row = {
-                    "seconds": round(time.monotonic() - began, 1),
-                    "rss_mib": round(memory.rss / 2**20, 1),
-                    "files": self.process.num_fds(),
-                    "threads": self.process.num_threads(),
-                    "cpu_seconds": round(sum(self.process.cpu_times()[:2]), 2),
-                }
-            self.rows.append(row)
-            if self._over.wait(self.every):
-                return
-
-    @contextmanager
-    def looking(self) -> Iterator[Watch]:
-        thread = threading.Thread(target=self.look)
-        thread.start()
-        try:
-            yield self
-        finally:
-            self._over.set()
-            thread.join()
-
-    def most(self, name: str) -> float:
-        return max(row[name] for row in self.rows)
-
-
-def prepare(folder: Path, *, mib: int, sites: int, url: str) -> Centre:
-    """Publish a release of about `mib` and enrol the sites, in a process that ends: it imports more than the server does."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        path, length, keys = pool.apply(_prepare, (folder, mib, sites, url))
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    found = [
-        SimulatedSite(f"site-{number}", f"10.1.{number // 250}.{number % 250 + 1}", load_pem_private_key(pem, None))
-        for number, pem in enumerate(keys)
-    ]
-    return Centre(folder / "central", path, length, found)
-
-
-def _prepare(folder: Path, mib: int, sites: int, url: str) -> tuple[str, int, list[bytes]]:
-    import torch
-    from cryptography.hazmat.primitives.asymmetric.ec import SECP384R1, generate_private_key
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-    from fakes.central import Central
-
-    from c2lst_client.trust.identity import key_fingerprint, public_pem
-    from c2lst_server.db.models import ACTIVE, Site
-
-    central = Central(folder / "central")
-    central.publish("run", weights={f"layer{number}.weight": torch.randn(1024, 1024) for number in range(max(1, mib // 4))})
-    keys, now = [generate_private_key(SECP384R1()) for _ in range(sites)], datetime.now(UTC)
-    with central.session() as session:
-        for number, key in enumerate(keys):
-            known = {"public_key_pem": public_pem(key), "key_fingerprint": key_fingerprint(key), "server": url}
-            session.add(Site(name=f"site-{number}", state=ACTIVE, added=now, enrolled=now, **known))
-        session.commit()
-    weights = central.served("weights.safetensors")
-    pems = [key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) for key in keys]
-    return f"/tuf/targets/{weights.relative_to(central.home.targets)}", weights.stat().st_size, pems
-
-
-@contextmanager
-def served(home: Path, port: int, metrics_port: int, log: Path, tls: tuple[Path, Path] | None) -> Iterator[psutil.Process]:
-    command = [sys.executable, "-m", "c2lst_server", "serve", "--port", str(port), "--home", str(home)]
-    command += ["--metrics-port", str(metrics_port), "--log-format", "json"]
-    if tls:
-        command += ["--tls-cert", str(tls[0]), "--tls-key", str(tls[1])]
-    with log.open("wb") as lines:
-        server = subprocess.Popen(command, stdout=lines, stderr=lines, env=os.environ | {"OMP_NUM_THREADS": "1"})
-    try:
-        _wait_for(port, server, log)
-        yield psutil.Process(server.pid)
-    finally:
-        server.terminate()
-        server.wait(60)
-
-
-def _wait_for(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + 60
-    while time.monotonic() < until and server.poll() is None:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.1)
-    raise SystemExit(f"The server did not start:\n{log.read_text()}")
+LOOKS = 120  # at the server in a soak
+FIGURES = ("rss_mib", "files", "threads", "wal_mib")  # that must not grow
 
 
 def _visit(place: Place, sites: list[tuple[str, str, bytes]], at_once: int, times: int) -> Tally:
@@ -212,13 +99,14 @@ def load(given: argparse.Namespace, place: Place, centre: Centre, server: psutil
     sites = _closed(centre.sites)
     visiting = (_visit, (place, sites, given.at_once, given.times))
     pulling = (_pull, (place, centre.path, centre.length, given.pulls))
+    phases = {"sites": [visiting], "pulls": [pulling], "sites and pulls": [visiting, pulling]}
     found = {}
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         pool.map(_warm, range(2))
-        for name, work in (("sites", [visiting]), ("pulls", [pulling]), ("sites and pulls", [visiting, pulling])):
+        for name in list(phases)[-1:] if given.together else phases:
             began, tally = time.perf_counter(), Tally()
             with Watch(server, 0.2).looking() as watch:
-                for part in [pool.apply_async(*each) for each in work]:
+                for part in [pool.apply_async(*each) for each in phases[name]]:
                     tally.add(part.get())
             found[name] = figures(tally, time.perf_counter() - began, watch)
             if not given.json:
@@ -231,36 +119,43 @@ def _warm(_: int) -> None:
 
 
 def soak(given: argparse.Namespace, place: Place, centre: Centre, server: psutil.Process, metrics: str) -> dict[str, object]:
-    """An even load for a long time; what grows in the second half has a leak."""
-    began = time.perf_counter()
-    with multiprocessing.get_context("spawn").Pool(1) as pool, Watch(server, SAMPLE_SECONDS).looking() as watch:
-        work = (place, _closed(centre.sites), centre.path, centre.length, given.per_second, 60 * given.soak)
+    """An even load for a long time; what grows after the warm-up has a leak."""
+    began, seconds = time.perf_counter(), 60 * given.soak
+    watch = Watch(server, min(10.0, seconds / LOOKS), centre.home / "c2lst.sqlite3-wal")
+    with multiprocessing.get_context("spawn").Pool(1) as pool, watch.looking():
+        work = (place, _closed(centre.sites), centre.path, centre.length, given.per_second, seconds)
         running, said = pool.apply_async(_steadily, work), 0
         while not running.ready():
-            running.wait(SAMPLE_SECONDS)
+            running.wait(watch.every)
             with urllib.request.urlopen(metrics, timeout=30) as answer:
                 answer.read()
             if not given.json and len(watch.rows) >= said + 6:
                 said = len(watch.rows)
-                print(
-                    "  {seconds:6.0f} s  {rss_mib:7.1f} MiB  {files:4.0f} files  {threads:3.0f} threads".format(
-                        **watch.rows[-1]
-                    ),
-                    flush=True,
-                )
+                print_look(watch.rows[-1])
         tally = running.get()
     found = figures(tally, time.perf_counter() - began, watch)
-    half = watch.rows[len(watch.rows) // 2 :]
-    hours = (half[-1]["seconds"] - half[0]["seconds"]) / 3600
-    growth = {}
-    for name in ("rss_mib", "files", "threads"):
-        slope = statistics.linear_regression([row["seconds"] for row in half], [row[name] for row in half]).slope
-        growth[name] = round(slope * 3600, 2)
-    found |= {"second_half_hours": round(hours, 2), "growth_per_hour": growth, "rows": watch.rows}
+    judged = [growth(watch.rows, name) for name in FIGURES]
     if not given.json:
         print_phase("soak", found)
-        print(f"  growth per hour in the second half: {growth}")
-    return found
+        print_growth(judged)
+    return found | {"growth": {each.name: each.__dict__ for each in judged}, "rows": watch.rows}
+
+
+def failed(found: dict[str, object]) -> bool:
+    """Whether a soak, or a phase of the load, saw an error, or something that grows."""
+    grown = found.get("growth", {})
+    return bool(found["errors"]) or any(each["verdict"] == "grows" for each in grown.values())  # type: ignore[attr-defined]
+
+
+def print_look(row: dict[str, float]) -> None:
+    figures = "{rss_mib:7.1f} MiB  {files:4.0f} files  {threads:3.0f} threads  {wal_mib:5.1f} MiB of log".format(**row)
+    print(f"  {row['seconds']:6.0f} s  {figures}", flush=True)
+
+
+def print_growth(judged: Sequence[Growth]) -> None:
+    print(f"  growth in {60 * judged[0].hours:.1f} minutes after the warm-up (floors; Theil-Sen slope with its 95 % interval)")
+    for each in judged:
+        print(f"  {each.sentence()}")
 
 
 def print_phase(name: str, found: dict[str, object]) -> None:
@@ -284,6 +179,7 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=3, help="visits of each site")
     parser.add_argument("--pulls", type=int, default=50, help="at the same time")
     parser.add_argument("--mib", type=int, default=200, help="size of the release that is pulled")
+    parser.add_argument("--together", action="store_true", help="only sites and pulls at once")
     parser.add_argument("--tls", action="store_true", help="encrypt, with a certificate authority made for the run")
     parser.add_argument("--soak", type=float, nargs="?", const=SOAK_MINUTES, metavar="MINUTES", help="an even load instead")
     parser.add_argument("--per-second", type=float, default=5.0, help="visits in a soak")
@@ -309,6 +205,8 @@ def main() -> None:
         print(json.dumps(found, indent=1))
     for line in troubles[:10]:
         print(f"The server's log: {line[:400]}", file=sys.stderr)
+    parts = [found] if given.soak is not None else list(found.values())
+    sys.exit(int(any(failed(part) for part in parts)))  # type: ignore[arg-type]
 
 
 if __name__ == "__main__":

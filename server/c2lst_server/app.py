@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from importlib.metadata import version
 
 from fastapi import FastAPI, Request
@@ -29,19 +30,27 @@ from c2lst_server.routes import admin, docs, health, releases, sites, trainings,
 from c2lst_server.security_headers import SecurityHeaders
 from c2lst_server.settings import Settings
 from c2lst_server.state_metrics import StateMetrics
+from c2lst_server.tracing import UNTRACED, TraceRequests, Tracing
 from c2lst_shared.errors import BadInput, C2lstError
 from c2lst_shared.wire import TokenRequest
 
 log = logging.getLogger("uvicorn.error")
 
 MAX_BODY_BYTES = 64 << 10
-REFRESH_SECONDS = 3600  # how often to look; what is less than a day old is left alone
+REFRESH_SECONDS = 300  # how often to look, as a clock may jump; what is less than a day old is left alone
 SPARE = 3  # connections of the pool that are kept for health and metrics
 STATUS: dict[type[C2lstError], int] = {NotThere: 404, Refused: 403, Unauthorised: 401, TooMany: 429, BadInput: 422}
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(
+    settings: Settings, tracing: Tracing = UNTRACED, clock: Callable[[], datetime] = lambda: datetime.now(UTC)
+) -> FastAPI:
     """Return the application for one deployment.
+
+    Args:
+        settings: of the deployment.
+        tracing: writes a span for each request.
+        clock: says when it is, to what signs, to readiness and to metrics.
 
     Raises:
         BadInput: the home or the database is not initialised.
@@ -50,8 +59,8 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        await _refresh(settings)  # before the first answer
-        refreshing = asyncio.create_task(_keep_fresh(settings))
+        await _refresh(settings, clock())  # before the first answer
+        refreshing = asyncio.create_task(_keep_fresh(settings, clock))
         yield
         app.state.readiness.close()
         refreshing.cancel()
@@ -72,15 +81,18 @@ def create_app(settings: Settings) -> FastAPI:
     app.state.sessions = sessionmaker(engine)
     app.state.database_turns = asyncio.Semaphore(CONNECTIONS - SPARE)
     app.state.limits = Limits(settings)
-    checks = readiness_checks(settings, engine)
+    checks = readiness_checks(settings, engine, clock)
     app.state.readiness = Readiness(checks)
     app.state.metrics = Metrics()
     app.state.metrics.watch(engine)
-    app.state.metrics.registry.register(StateMetrics(settings.folders, engine, checks))
+    app.state.metrics.registry.register(StateMetrics(settings.folders, engine, checks, clock))
     app.add_middleware(BodyLimit, limit=MAX_BODY_BYTES)
     app.add_middleware(RateLimit, limits=app.state.limits)
     app.add_middleware(SecurityHeaders)
     app.add_middleware(CountRequests, metrics=app.state.metrics)
+    if tracing.is_on:
+        app.add_middleware(TraceRequests, tracing=tracing)
+        tracing.watch(engine)
     app.add_middleware(RequestLog)  # the outermost: it sees what the others refuse
     app.add_exception_handler(C2lstError, _answer_error)
     app.add_exception_handler(RequestValidationError, _answer_unreadable)
@@ -95,15 +107,15 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-async def _keep_fresh(settings: Settings) -> None:
+async def _keep_fresh(settings: Settings, clock: Callable[[], datetime]) -> None:
     while True:
         await asyncio.sleep(REFRESH_SECONDS)
-        await _refresh(settings)
+        await _refresh(settings, clock())
 
 
-async def _refresh(settings: Settings) -> None:
+async def _refresh(settings: Settings, now: datetime) -> None:
     try:
-        signed = await asyncio.to_thread(refresh_timestamp, settings.folders)
+        signed = await asyncio.to_thread(refresh_timestamp, settings.folders, now)
     except (C2lstError, OSError) as error:
         log.error("The timestamp could not be signed again: %s", error)  # noqa: TRY400 - the sentence says it all
     else:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from asyncio import Semaphore
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.openapi.models import OAuthFlowClientCredentials, OAuthFlows
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from fastapi.security.oauth2 import OAuth2
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 from starlette.concurrency import run_in_threadpool
 
@@ -50,7 +52,13 @@ async def get_session(request: Request) -> AsyncIterator[Session]:
         try:
             yield session
         finally:
-            await run_in_threadpool(session.close)
+            await run_in_threadpool(_close, session)
+
+
+def _close(session: Session) -> None:
+    """Give the connection back; when the database went away after the answer, there is nothing to roll back any more."""
+    with suppress(OperationalError):
+        session.close()
 
 
 def get_readiness(request: Request) -> Readiness:

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from c2lst_server.rate_limit import host_of
 from c2lst_shared.logs import request_id
 
-LOGGERS = ("uvicorn", "c2lst.requests", "c2lst_server")
+LOGGERS = ("uvicorn", "c2lst.requests", "c2lst_server", "opentelemetry")
 REQUEST_ID = "X-Request-ID"
 MAX_PATH = 200  # characters of a path that are written down
 log = logging.getLogger("c2lst.requests")

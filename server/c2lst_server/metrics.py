@@ -85,7 +85,11 @@ class CountRequests:
         try:
             await self._app(scope, receive, noting)
         finally:
-            route = str(getattr(scope.get("route"), "path", OTHER))
-            method = scope["method"] if scope["method"] in METHODS else OTHER
+            method, route = method_and_route(scope)
             self._metrics.requests.labels(method, route, str(status)).inc()
             self._metrics.seconds.labels(route).observe(time.monotonic() - began)
+
+
+def method_and_route(scope: Scope) -> tuple[str, str]:
+    """Return a request's method and the template of its route, once it was led there; never what a caller made up."""
+    return scope["method"] if scope["method"] in METHODS else OTHER, str(getattr(scope.get("route"), "path", OTHER))

@@ -13,6 +13,7 @@ from c2lst_shared.errors import BadInput, C2lstError
 from c2lst_shared.locking import in_use
 from c2lst_shared.logs import LogFormat, log_config
 from c2lst_shared.metrics_listener import MetricsPlace, serving_metrics
+from c2lst_shared.stopping import stop_on_signal
 from c2lst_shared.wire import is_loopback
 
 if TYPE_CHECKING:
@@ -46,18 +47,26 @@ def serve(settings: Settings, listener: Listener) -> None:
     """Serve until stopped.
 
     Raises:
-        BadInput: the home is not initialised, a TLS file is missing, or others could listen to plain HTTP or read the metrics.
+        BadInput: the home is not initialised, a TLS file is missing, others could listen to plain HTTP or read the metrics,
+            or the collector of traces cannot be used.
     """
     import uvicorn
 
     from c2lst_server.app import create_app
+    from c2lst_server.tracing import open_tracing
 
     check_listener(listener)
     wait_for_database(settings)
-    application = create_app(settings)
-    server = uvicorn.Server(configured(application, listener, log_config(listener.log_format, *LOGGERS)))
-    with in_use(settings.folders.in_use), serving_metrics(listener.metrics, application.state.metrics.registry):
-        server.run()
+    with open_tracing("c2lst-server") as tracing:
+        application = create_app(settings, tracing)
+        server = uvicorn.Server(configured(application, listener, log_config(listener.log_format, *LOGGERS)))
+        # uvicorn stops in peace and then raises the signal again, which would end the process before it has tidied up.
+        with (
+            stop_on_signal(),
+            in_use(settings.folders.in_use),
+            serving_metrics(listener.metrics, application.state.metrics.registry),
+        ):
+            server.run()
     if not server.started:
         raise C2lstError("The service did not start; the lines above say why.")
 

@@ -24,6 +24,7 @@ from c2lst_server.publishing.catalogue import read_catalogue, reading
 from c2lst_server.readiness import Check, examine
 from c2lst_server.runs import load_run, run_ids
 from c2lst_server.status import read_expiry
+from c2lst_server.trainings.queue_figures import read_queue
 from c2lst_shared.wire import TERMINAL
 
 KEPT_SECONDS = 5.0
@@ -67,7 +68,8 @@ class StateMetrics(Collector):
             "database": self._database,
             "metadata": self._metadata,
             "releases": self._releases,
-            "runs": self._trainings,
+            "trainings": self._trainings,
+            "runs": self._runs,
             "disk": self._disk,
         }
         for part, read in parts.items():
@@ -116,9 +118,18 @@ class StateMetrics(Collector):
         yield _counted("releases", "Releases that sites are offered, by organ.", organs, by="organ")
 
     def _trainings(self) -> Iterator[GaugeMetricFamily]:
-        # from the records that trainings leave on disk; a table of trainings, once there is one, is counted like `sites`
+        with Session(self._engine) as session:
+            found = read_queue(session, self._clock())
+        text = "Trainings of the queue by state; stalled is one whose trainer is silent."
+        yield _counted("trainings", text, found.states)
+        text = "For how long the oldest training that waits could have been taken up by a trainer."
+        yield _single("longest_training_wait_seconds", text, found.longest_wait)
+        text = "How old the last heartbeat of a training that is worked on is, where it is oldest."
+        yield _single("longest_training_silence_seconds", text, found.longest_silence)
+
+    def _runs(self) -> Iterator[GaugeMetricFamily]:
         states: Counter[str] = Counter(load_run(self._home, run_id).state for run_id in run_ids(self._home))
-        yield _counted("trainings", "Training runs by state.", states)
+        yield _counted("runs", "Records of training runs on disk by state, those by hand among them.", states)
 
     def _disk(self) -> Iterator[GaugeMetricFamily]:
         disk = shutil.disk_usage(self._home.path)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import sys
+from typing import NoReturn
 
 import typer
 from rich.console import Console
 
-from c2lst_shared.errors import BadInput, C2lstError
+from c2lst_shared.errors import BadInput, C2lstError, NoSpace
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
 
 
 def run(app: typer.Typer) -> None:
@@ -15,8 +19,12 @@ def run(app: typer.Typer) -> None:
     try:
         app()
     except C2lstError as error:
-        Console(stderr=True, soft_wrap=True).print(f"[bold red]Error:[/] {_plain(str(error))}", highlight=False)
-        sys.exit(error.exit_code)
+        _end(error)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        place = f" of {error.filename}" if error.filename else ""
+        _end(NoSpace(f"The disk{place} is full; make room and run the same command again."))
     except KeyboardInterrupt:
         Console(stderr=True).print("Stopped.", highlight=False)
         sys.exit(130)
@@ -36,6 +44,11 @@ def confirm(question: str, *, instead: str) -> None:
     if not sys.stdin.isatty():
         raise BadInput(f"There is no terminal to ask {question!r} on; pass {instead} to agree beforehand.")
     typer.confirm(question, abort=True)
+
+
+def _end(error: C2lstError) -> NoReturn:
+    Console(stderr=True, soft_wrap=True).print(f"[bold red]Error:[/] {_plain(str(error))}", highlight=False)
+    sys.exit(error.exit_code)
 
 
 def _plain(text: str) -> str:

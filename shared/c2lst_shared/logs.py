@@ -83,14 +83,19 @@ def in_round(identifier: str) -> Iterator[None]:
         round_id.reset(token)
 
 
+def current_ids() -> dict[str, str]:
+    """Return the ids of the request and of the round that is worked on here, as far as there are any."""
+    found = {name: variable.get() for name, variable in _IDS.items()}
+    return {name: value for name, value in found.items() if value is not None}
+
+
 class Ids(logging.Filter):
     """Adds the ids of the request and of the round that a line belongs to."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every line pass."""
-        for name, variable in _IDS.items():
-            value = variable.get()
-            if value is not None and not hasattr(record, name):
+        for name, value in current_ids().items():
+            if not hasattr(record, name):
                 setattr(record, name, value)
         return True
 

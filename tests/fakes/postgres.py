@@ -12,7 +12,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,15 +20,41 @@ import pytest
 from sqlalchemy import create_engine, text
 
 OWNERS = ("postgres", "nobody")  # who runs it when the tests run as root, which PostgreSQL refuses
-SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "shared_buffers=16MB", "max_connections=40")
+SMALL = ("shared_buffers=16MB", "max_connections=40")
+SETTINGS = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", *SMALL)  # nothing has to outlive a crash
 
 
 class Postgres:
-    """A running server; databases are made in it one by one."""
+    """A server; databases are made in it one by one. It may be stopped and started again, at the same place."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, programs: Path, owner: str | None, settings: Sequence[str]) -> None:
+        self._folder, self._programs, self._owner, self._settings = folder, programs, owner, settings
         self._numbers = itertools.count()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        data, log = self._folder / "data", self._folder / "log"
+        command = [self._programs / "postgres", "-D", data, "-k", self._folder, "-c", "listen_addresses="]
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [*command, *itertools.chain.from_iterable(("-c", setting) for setting in self._settings)],
+                stdout=output,
+                stderr=output,
+                user=self._owner,
+                cwd=self._folder,
+            )
+        deadline = time.monotonic() + 60
+        while subprocess.run([self._programs / "pg_isready", "-q", "-h", self._folder], capture_output=True).returncode:
+            assert self._process.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End it without waiting for connections; with SIGQUIT as a crash would, so that it recovers from its log."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(how)
+            self._process.wait(60)
 
     def url(self, name: str) -> str:
         """Return what C2LST_SERVER_DATABASE_URL would say."""
@@ -60,7 +86,7 @@ def _name(url: str) -> str:
 
 
 @contextmanager
-def postgres() -> Iterator[Postgres]:
+def postgres(settings: Sequence[str] = SETTINGS) -> Iterator[Postgres]:
     """Run a server for the body."""
     programs = _programs()
     # not in pytest's folder: a socket's path has 107 characters at most
@@ -69,30 +95,30 @@ def postgres() -> Iterator[Postgres]:
         owner = _owner()
         if owner is not None:
             shutil.chown(folder, owner)
-        data, log = folder / "data", folder / "log"
         made = subprocess.run(
-            [programs / "initdb", "-D", data, "-U", "c2lst", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"],
+            [
+                programs / "initdb",
+                "-D",
+                folder / "data",
+                "-U",
+                "c2lst",
+                "--auth=trust",
+                "--no-sync",
+                "--encoding=UTF8",
+                "--locale=C",
+            ],
             capture_output=True,
             text=True,
             user=owner,
             cwd=folder,
         )
         assert made.returncode == 0, made.stderr
-        command = [programs / "postgres", "-D", data, "-k", folder, "-c", "listen_addresses="]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [*command, *itertools.chain.from_iterable(("-c", setting) for setting in SETTINGS)],
-                stdout=output,
-                stderr=output,
-                user=owner,
-                cwd=folder,
-            )
+        server = Postgres(folder, programs, owner, settings)
         try:
-            _wait(programs, folder, process, log)
-            yield Postgres(folder)
+            server.start()
+            yield server
         finally:
-            process.send_signal(signal.SIGINT)  # ends it without waiting for connections
-            process.wait(30)
+            server.stop()
     finally:
         shutil.rmtree(folder)
 
@@ -101,14 +127,6 @@ def _memory() -> Path | None:
     """Return a file system in memory with some room, where copying a database takes a tenth of the time."""
     shared = Path("/dev/shm")
     return shared if shared.is_dir() and os.access(shared, os.W_OK) and shutil.disk_usage(shared).free > 1 << 30 else None
-
-
-def _wait(programs: Path, folder: Path, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while subprocess.run([programs / "pg_isready", "-q", "-h", folder], capture_output=True).returncode:
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.05)
 
 
 def _owner() -> str | None:

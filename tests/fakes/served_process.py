@@ -117,9 +117,9 @@ class AskingSite:
         return key_fingerprint(self.key)
 
 
-def invited_sites(home: Home, folder: Path, count: int, url: str) -> list[AskingSite]:
-    """Invite so many sites, straight in the database."""
-    engine = create_engine(f"sqlite:///{home.database}")
+def invited_sites(home: Home, folder: Path, count: int, url: str, *, database: str | None = None) -> list[AskingSite]:
+    """Invite so many sites, straight in the database: SQLite in the home, or the one at the URL `database`."""
+    engine = create_engine(database or f"sqlite:///{home.database}")
     found = []
     with Session(engine) as session:
         for number in range(count):

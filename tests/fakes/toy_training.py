@@ -1,6 +1,7 @@
 """Trainings of a toy preset, slow enough to be disturbed.
 
-`toy_training.py HOME TRAINING OWNER PACE` is the process of one, `toy_training.py trainer HOME PACE [once]` a trainer.
+`toy_training.py HOME TRAINING OWNER PACE` is the process of one, `toy_training.py trainer HOME PACE [once]` a trainer,
+`toy_training.py command ...` is `c2lst-server ...` that knows the preset.
 """
 
 from __future__ import annotations
@@ -59,6 +60,11 @@ def main(words: list[str]) -> int:
     logging.basicConfig(level=logging.INFO)
     if words[0] == "trainer":
         trainer(words[1], words[2], "once" in words)
+        return 0
+    if words[0] == "command":
+        from c2lst_server.cli import app
+
+        app(words[1:])
         return 0
     import torch
 

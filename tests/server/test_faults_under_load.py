@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import re
 import sqlite3
+import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -13,18 +18,25 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fakes.central import Central
+import torch
+from fakes.central import PASSPHRASE, Central
 from fakes.federation import wait_for
+from fakes.killed import publish_second
 from fakes.served_process import AskingSite, ServedProcess, invited_sites, served_process, working
 from fakes.small_disk import fill, small_disk
+from sqlalchemy.exc import OperationalError
 
+from c2lst_server.db.models import Release
+from c2lst_server.publishing.catalogue import read_catalogue
 from c2lst_server.publishing.check import check_as_client
 from c2lst_server.publishing.refresh import refresh_timestamp
+from c2lst_shared.errors import C2lstError
 from c2lst_shared.release.targets import FILES, target_path
 
 pytestmark = [pytest.mark.slow, pytest.mark.load]
 
 FAST = {f"C2LST_SERVER_RATE_{name}": "100000/minute" for name in ("PER_ADDRESS", "SIGN_IN", "PER_SITE")}
+PAGE, MOST_PAGES = 4096, 400
 URL = "http://127.0.0.1:9"  # what sites know the server as; nothing is asked there
 
 
@@ -37,6 +49,13 @@ def check_release_is_whole(central: Central) -> None:
     served = {path.name: path.read_bytes() for path in central.home.metadata.glob("*.json")}
     there = [target_path("mob", 1, file) for file in FILES]
     check_as_client(served["1.root.json"], {}, served.get, central.home.targets, there)
+
+
+def check_files_are_whole(central: Central) -> None:
+    """What lies under the name of its digest has that digest, whether it is signed or not."""
+    for path in central.home.targets.rglob("*.*"):
+        if path.is_file() and re.match(r"[0-9a-f]{64}\.", path.name):
+            assert path.name.startswith(hashlib.sha256(path.read_bytes()).hexdigest()), path
 
 
 def check_database_is_whole(path: Path) -> None:
@@ -145,8 +164,9 @@ def test_kill_under_load_loses_nothing_that_was_accepted(central: Central, tmp_p
         for name, token in tokens[-60:]:
             answer = http.get("/api/v1/sites/me", headers={"Authorization": f"Bearer {token}"})
             assert (answer.status_code, answer.json()["site"]) == (200, name)
-        for site in accepted.values():
-            again = site.enrol(http)  # the same key and token: the same answer
+        # The same key and token bring the same answer; a site whose answer never came is there already, or is taken now.
+        for site in [*accepted.values(), *left]:
+            again = site.enrol(http)
             assert (again.status_code, again.json()["key_fingerprint"]) == (200, site.fingerprint)
         assert served.get("/readyz").status_code == 200
     check_database_is_whole(central.home.database)
@@ -195,3 +215,77 @@ def test_full_disk_ends_readiness_keeps_serving_and_passes(template: Central, di
     said = (tmp_path / "log").read_text()
     assert "Not ready: disk: " in said
     assert "Ready again." in said
+
+
+def test_disk_that_is_full_while_a_release_is_published_leaves_the_old_one(
+    template: Central, disk: Path, tmp_path: Path
+) -> None:
+    """With almost enough room, while sites pull all the time."""
+    central = template.copy(disk / "central")
+    weights = {f"layer{number}.weight": torch.randn(256, 1024) for number in range(5)}  # 1 MiB each
+    central.add_run("second", weights=weights)
+    central.engine.dispose()
+    pulled: list[int] = []
+    with served_process(central.home, tmp_path / "log", **FAST) as served, client(served) as http:
+
+        def pull() -> None:
+            release = http.get("/api/v1/releases/mob/1")
+            file = http.get(f"/tuf/targets/mob/1/{central.served('weights.safetensors').name}")
+            pulled.append(max(release.status_code, file.status_code))
+            assert file.content == central.served("weights.safetensors").read_bytes()
+
+        with working([pull, pull]):
+            wait_for(lambda: len(pulled) > 3, 60, "sites pull")
+            ballast = fill(disk)
+            os.truncate(ballast, ballast.stat().st_size - (4 << 20))
+            failed = publish_by_command(central)
+            assert failed.returncode != 0
+            assert "Traceback" not in failed.stderr
+            assert "disk" in failed.stderr
+            check_release_is_whole(central)
+            check_files_are_whole(central)
+            assert [release["number"] for release in http.get("/api/v1/releases").json()["releases"]] == [1]
+            before = len(pulled)
+            wait_for(lambda: len(pulled) > before + 3, 60, "sites pull")
+            ballast.unlink()
+            published = publish_by_command(central)
+            assert published.returncode == 0, published.stderr
+        assert [release["number"] for release in http.get("/api/v1/releases").json()["releases"]] == [1, 2]
+    assert set(pulled) == {200}
+    check_release_is_whole(central)
+    check_database_is_whole(central.home.database)
+
+
+def test_disk_that_fills_at_any_write_of_publishing_leaves_what_sites_accept(template: Central, disk: Path) -> None:
+    """With one page of room, with two, and so on until it is enough; each failure is followed by another try."""
+    central = template.copy(disk / "central")
+    central.add_run("second")
+    seen: list[list[str]] = []
+    for pages in range(MOST_PAGES):
+        central.engine.dispose()
+        ballast = fill(disk)
+        os.truncate(ballast, ballast.stat().st_size - pages * PAGE)
+        try:
+            publish_second(central)
+        except (OSError, OperationalError, C2lstError):
+            pass
+        else:
+            break
+        finally:
+            ballast.unlink()
+        check_release_is_whole(central)
+        check_files_are_whole(central)
+        seen.append([release.name for release in read_catalogue(central.home).releases])
+    assert 5 < pages < MOST_PAGES - 1
+    assert ["mob/1"] in seen
+    assert [release.name for release in read_catalogue(central.home).releases] == ["mob/1", "mob/2"]
+    with central.session() as session:
+        assert session.query(Release).count() == 2
+    central.engine.dispose()
+    check_database_is_whole(central.home.database)
+
+
+def publish_by_command(central: Central) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", "c2lst_server", "publish", "second", "--organ", "mob", "--home", str(central.home.path)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "C2LST_SERVER_PASSPHRASE": PASSPHRASE}
+    return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=300)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import get_args
 
 import httpx
 import pytest
@@ -22,6 +23,10 @@ from c2lst_server.app import create_app
 from c2lst_server.db.models import Round, RoundSite, Site
 from c2lst_server.readiness import readiness_checks
 from c2lst_server.state_metrics import StateMetrics
+from c2lst_server.trainings import store
+from c2lst_server.trainings.job_queue import TrainingQueue
+from c2lst_server.trainings.plan import TrainingPlan
+from c2lst_server.trainings.store import State
 from c2lst_shared.errors import BadInput
 from c2lst_shared.metrics_listener import MetricsPlace, serving_metrics
 
@@ -78,7 +83,7 @@ def test_state_is_counted_by_state(central: Central) -> None:
     }
     assert (found["round_sites", "running"], found["round_sites", "failed"], found["round_sites", "late"]) == (3, 4, 1)
     assert (found["silent_sites",], found["longest_silence_seconds",]) == (2, pytest.approx(600, abs=1))
-    assert (found["releases", "mob"], found["trainings", "finished"]) == (1, 1)
+    assert (found["releases", "mob"], found["runs", "finished"]) == (1, 1)
     assert found["disk_free_bytes",] > 0
     days = {role: found["role_expiry_seconds", role] / 86400 for role in ("root", "targets", "mob", "snapshot", "timestamp")}
     assert 364 < days["root"] <= 365
@@ -87,6 +92,21 @@ def test_state_is_counted_by_state(central: Central) -> None:
     assert 29 < days["snapshot"] <= 30
     assert 6 < days["timestamp"] <= 7
     assert all(found["ready", check] == 1 for check in ("database", "metadata", "disk"))
+
+
+def test_trainings_are_counted_as_the_queue_stands(central: Central, tmp_path: Path) -> None:
+    (tmp_path / "images" / "sections").mkdir(parents=True)
+    settings = central.settings.model_copy(update={"images": tmp_path / "images"})
+    now = datetime.now(UTC)
+    with central.session() as session:
+        for run in ("runs", "waits"):
+            plan = TrainingPlan(organ="mob", images="sections", preset="tiny", run=run)
+            store.queue(session, settings, plan, now=now - timedelta(minutes=4))
+    TrainingQueue(central.engine, lambda: now - timedelta(seconds=20)).claim("one")
+    found = state(central, lambda: now)
+    assert {key[1]: value for key, value in found.items() if key[0] == "trainings" and value} == {"running": 1, "queued": 1}
+    assert {key[1] for key in found if key[0] == "trainings"} == set(get_args(State))  # those that none is in as well
+    assert (found["longest_training_wait_seconds",], found["longest_training_silence_seconds",]) == (240, 20)
 
 
 def test_clock_that_runs_on_shows_what_has_expired(central: Central) -> None:

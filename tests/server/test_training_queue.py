@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 from c2lst_server.db.session import migrate, open_database
 from c2lst_server.settings import Settings
 from c2lst_server.trainings import store
-from c2lst_server.trainings.job_queue import Claimed, Report, TrainingQueue
+from c2lst_server.trainings.job_queue import LEASE_SECONDS, Claimed, Report, TrainingQueue
 from c2lst_server.trainings.pace import Pace
 from c2lst_server.trainings.plan import TrainingPlan
+from c2lst_server.trainings.queue_figures import QueueFigures, read_queue
 from c2lst_server.trainings.reporter import Reporter, thinned
 from c2lst_server.trainings.store import MOST_POINTS, TrainingView
 from c2lst_server.trainings.trainer import command, environment
@@ -56,6 +57,14 @@ class Queued:
     def show(self, run: str) -> TrainingView:
         with Session(self.engine) as session:
             return store.show(session, run, now=self.clock.now)
+
+    def read(self) -> QueueFigures:
+        with Session(self.engine) as session:
+            return read_queue(session, self.clock.now)
+
+    def figures(self) -> dict[str, int]:
+        """States with how many are in them, without those that none is in."""
+        return {state: count for state, count in self.read().states.items() if count}
 
     def claim(self, owner: str = "one") -> Claimed:
         claimed = self.jobs.claim(owner, 60)
@@ -157,6 +166,44 @@ def test_passing_trouble_is_waited_for(queued: Queued) -> None:
     queued.clock.forward(31)
     queued.claim("two")
     assert queued.show("a").error is None
+
+
+def test_figures_tell_the_states_as_people_see_them(queued: Queued) -> None:
+    assert queued.figures() == {}
+    for run in ("runs", "fails", "is-cancelled", "waits"):
+        queued.add(run)
+    claimed = {run: queued.claim() for run in ("runs", "fails", "is-cancelled")}
+    queued.jobs.fail(claimed["fails"], "memory", "The card is too small.")
+    with Session(queued.engine) as session:
+        store.cancel(session, "is-cancelled", now=queued.clock.now)
+    assert queued.figures() == {"running": 1, "failed": 1, "cancelling": 1, "queued": 1}
+    queued.clock.forward(61)
+    assert queued.figures() == {"stalled": 2, "failed": 1, "queued": 1}
+
+
+def test_wait_is_counted_from_when_a_trainer_could_have_come(queued: Queued) -> None:
+    queued.add("a")
+    queued.clock.forward(3600)
+    queued.add("b")
+    assert queued.read().longest_wait == pytest.approx(3600, abs=0.1)
+    queued.jobs.put_back(queued.claim(), "disk", "full", wait=30)  # a is tried again later
+    queued.claim()
+    assert queued.read().longest_wait == 0
+    queued.clock.forward(35)
+    assert queued.read().longest_wait == pytest.approx(5, abs=0.1)
+
+
+def test_silence_is_counted_from_the_last_heartbeat(queued: Queued) -> None:
+    assert queued.read().longest_silence == 0
+    queued.add("a")
+    claimed = queued.claim()
+    queued.clock.forward(50)
+    assert queued.read().longest_silence == pytest.approx(50)
+    queued.jobs.beat(claimed, LEASE_SECONDS)
+    queued.clock.forward(1)
+    assert (queued.read().longest_silence, queued.read().longest_wait) == (pytest.approx(1), 0)
+    queued.clock.forward(-10)  # the clock of the trainer's machine is ahead
+    assert queued.read().longest_silence == 0
 
 
 def test_curve_has_few_points_and_keeps_the_mean() -> None:

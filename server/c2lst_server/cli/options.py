@@ -40,14 +40,19 @@ def settings_of(home: Path | None, passphrase_file: Path | None = None) -> Setti
 
 @contextmanager
 def session_of(settings: Settings) -> Iterator[Session]:
-    """Open the database for the body."""
+    """Open the database for the body.
+
+    Raises:
+        C2lstError: it is locked, full or away.
+    """
+    from sqlalchemy.exc import OperationalError
     from sqlalchemy.orm import Session
 
-    from c2lst_server.db.session import open_database
+    from c2lst_server.db.session import open_database, sentences
 
     engine = open_database(settings)
     try:
-        with Session(engine) as session:
+        with sentences(engine, "cannot be used now", OperationalError), Session(engine) as session:
             yield session
     finally:
         engine.dispose()

@@ -181,11 +181,11 @@ def connect(settings: Settings, *, foreign_keys: bool = True) -> Engine:
 
 
 @contextmanager
-def sentences(engine: Engine, what: str) -> Iterator[None]:
-    """Turn what a database says in the body into a sentence of our own."""
+def sentences(engine: Engine, what: str, kind: type[SQLAlchemyError] = SQLAlchemyError) -> Iterator[None]:
+    """Turn what a database says in the body, errors of one kind, into a sentence of our own."""
     try:
         yield
-    except SQLAlchemyError as error:
+    except kind as error:
         raise C2lstError(f"The database {shown(engine)} {what}: {_reason(error)}; check C2LST_SERVER_DATABASE_URL.") from error
 
 

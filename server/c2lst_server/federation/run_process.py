@@ -9,6 +9,7 @@ from pathlib import Path
 from c2lst_server.federation.link import Link
 from c2lst_server.federation.run import named, serve_run
 from c2lst_server.settings import Settings
+from c2lst_server.tracing import collector
 from c2lst_shared.flower.guard import allow_only
 from c2lst_shared.logs import LogFormat, write_logs
 from c2lst_shared.stopping import stop_on_signal
@@ -25,7 +26,8 @@ def main() -> None:
     write_logs(arguments.log_format)
     settings = Settings().model_copy(update={"home": arguments.home})
     token = sys.stdin.readline().strip()
-    allow_only([f"127.0.0.1:{arguments.port}", *([settings.database_url] if settings.database_url else [])])
+    elsewhere = [url for url in (settings.database_url, collector()) if url]
+    allow_only([f"127.0.0.1:{arguments.port}", *elsewhere])
     with stop_on_signal() as stop:
         serve_run(settings, Link(settings.folders.superlink, arguments.port), token, named(arguments.driver), stop)
 

@@ -22,6 +22,7 @@ from c2lst_server.federation.keys_in_step import active_keys, keep_in_step
 from c2lst_server.federation.link import LOOPBACK, Link
 from c2lst_server.federation.run import named
 from c2lst_server.settings import Settings
+from c2lst_server.tracing import collector
 from c2lst_shared import atomic
 from c2lst_shared.errors import TransferFailed
 from c2lst_shared.flower import child
@@ -76,11 +77,12 @@ def run_superlink(
         log_format: of what the processes log.
 
     Raises:
-        BadInput: the home is not initialised.
+        BadInput: the home is not initialised, or the collector of traces cannot be used.
         Busy: another `superlink` runs in this home.
     """
     folders = settings.folders
     folders.check_initialised()
+    collector()  # said here once, and not by every run
     parts = parts or Parts()
     link = Link(folders.superlink, port, host)
     message = f"Another `c2lst-server superlink` runs in {folders.path}; stop it first."

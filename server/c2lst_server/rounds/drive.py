@@ -11,6 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -23,6 +24,7 @@ from c2lst_server.rounds.group_size import GroupSize
 from c2lst_server.rounds.store import NOT_SENT, OFFERED
 from c2lst_server.rounds.transport import Message, Node, Transport
 from c2lst_server.settings import Settings
+from c2lst_server.tracing import UNTRACED, Tracing, open_tracing
 from c2lst_shared.errors import TransferFailed
 from c2lst_shared.logs import in_round
 from c2lst_shared.wire import (
@@ -68,10 +70,10 @@ def drive(
     """Drive a round from where it stands to its end, or until told to stop; one that is over is left at once.
 
     Raises:
-        BadInput: there is no such round.
+        BadInput: there is no such round, or the collector of traces cannot be used.
     """
-    with in_round(round_id):
-        _drive(settings, round_id, transport, stop, pace, sleep)
+    with in_round(round_id), open_tracing("c2lst-rounds") as tracing:
+        _drive(settings, round_id, transport, stop, pace, sleep, tracing)
 
 
 def _drive(
@@ -81,8 +83,10 @@ def _drive(
     stop: Callable[[], bool],
     pace: Pace,
     sleep: Callable[[float], None],
+    tracing: Tracing,
 ) -> None:
     engine = open_database(settings)
+    tracing.watch(engine)
     driver = secrets.token_hex(8)
     group = GroupSize(pace.at_once)
     try:
@@ -92,7 +96,7 @@ def _drive(
                 if not take(session, round_id, driver, now, pace):
                     return
                 try:
-                    if step(session, round_id, transport, now, pace, group):
+                    if step(session, round_id, transport, now, pace, group, tracing):
                         return
                 except TransferFailed as error:
                     log.warning("Round %s: %s", round_id, error)
@@ -125,6 +129,7 @@ def step(
     now: datetime,
     pace: Pace = PACE,
     group: GroupSize | None = None,
+    tracing: Tracing = UNTRACED,
 ) -> bool:
     """Ask the sites whose turn it is, write their answers down, and return whether the round is over.
 
@@ -151,14 +156,15 @@ def step(
         messages[site.site] = _request(row, site)
         site.asked = now
     session.commit()
-    answers = transport.exchange(list(messages.values()), timeout=pace.timeout) if messages else {}
-    group.learn(len(messages), len(answers))
-    for site in row.sites:
-        if site.state == NOT_SENT and site.site in messages and messages[site.site].kind == "offer":
-            site.state, site.offered = OFFERED, now
-    _write_down(row, messages, answers, now)
-    _close_when_over(row, now, pace)
-    session.commit()
+    with tracing.span("ask sites") if messages else nullcontext():
+        answers = transport.exchange(list(messages.values()), timeout=pace.timeout) if messages else {}
+        group.learn(len(messages), len(answers))
+        for site in row.sites:
+            if site.state == NOT_SENT and site.site in messages and messages[site.site].kind == "offer":
+                site.state, site.offered = OFFERED, now
+        _write_down(row, messages, answers, now)
+        _close_when_over(row, now, pace)
+        session.commit()
     return row.closed is not None
 
 

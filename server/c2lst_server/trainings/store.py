@@ -179,7 +179,7 @@ def resume(session: Session, training_id: str, *, now: datetime | None = None) -
         row,
         values | {"cancel": False},
         ("cancelled", "failed"),
-        f"Training {row.training_id} is {_state(row, now)}; only one that was cancelled or failed is resumed.",
+        f"Training {row.training_id} is {state_of(row, now)}; only one that was cancelled or failed is resumed.",
     )
     return _view(row, now)
 
@@ -219,10 +219,11 @@ def _view(row: Training, now: datetime) -> TrainingView:
 def _summary(row: Training, now: datetime) -> dict[str, object]:
     values = {name: getattr(row, name) for name in TrainingSummary.model_fields if name not in {"run", "plan", "state"}}
     plan = TrainingPlan.model_validate_json(row.plan)
-    return values | {"run": row.run_id, "plan": plan, "state": _state(row, now)}
+    return values | {"run": row.run_id, "plan": plan, "state": state_of(row, now)}
 
 
-def _state(row: Training, now: datetime) -> State:
+def state_of(row: Training, now: datetime) -> State:
+    """Return how a training stands: its trainer may be silent, or asked to stop."""
     if row.state != "running":
         return cast("State", row.state)
     if row.lease_until is not None and row.lease_until < now:
