@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import signal
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from itertools import count
 from pathlib import Path
 
@@ -82,13 +82,17 @@ def test_service_that_starts_before_its_database_waits_for_it(template: Central,
     database = durable.new()
     Central(central.home.path, database).engine.dispose()
     durable.stop(signal.SIGINT)
-    starting = threading.Timer(3, durable.start)
-    starting.start()
-    with served_process(central.home, tmp_path / "log", C2LST_SERVER_DATABASE_URL=database) as served:
-        assert served.ready()
-    starting.join()
-    assert "does not answer" in (tmp_path / "log").read_text()
-    assert "Trying again for 60 s." in (tmp_path / "log").read_text()
+    log = tmp_path / "log"
+
+    def start_when_missed() -> None:
+        wait_for(lambda: log.exists() and "Trying again for 60 s." in log.read_text(), 55, "the service misses its database")
+        durable.start()
+
+    with ThreadPoolExecutor(1) as beside:
+        missed = beside.submit(start_when_missed)
+        with served_process(central.home, log, C2LST_SERVER_DATABASE_URL=database) as served:
+            missed.result()
+            assert served.ready()
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGQUIT], ids=["stopped", "crashed"])
