@@ -145,6 +145,21 @@ def test_round_carries_its_id_and_no_site(central: Central, collector: TraceColl
     check_only_what_is_declared(collector, "hospital")
 
 
+@pytest.mark.slow
+def test_guarded_process_of_a_round_reaches_the_collector(collector: TraceCollector) -> None:
+    """Traces need no name look-up, program or connection that the guard of that process refuses."""
+    code = """if True:
+        from c2lst_server.tracing import collector, open_tracing
+        from c2lst_shared.flower.guard import allow_only
+        allow_only([collector()])
+        with open_tracing("c2lst-rounds") as tracing, tracing.span("ask sites"):
+            pass
+    """
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(str(ROOT / part) for part in ("shared", "server"))}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=300)
+    assert [span.name for span in collector.spans] == ["ask sites"]
+
+
 def test_nothing_is_traced_unless_a_collector_is_named(central: Central, monkeypatch: pytest.MonkeyPatch) -> None:
     for value in (None, "", " "):
         monkeypatch.delenv(ENDPOINT, raising=False)

@@ -1,0 +1,48 @@
+"""Errors become one sentence and an exit code on every command line; what nobody foresaw stays an exception."""
+
+from __future__ import annotations
+
+import errno
+
+import pytest
+import typer
+
+from c2lst_shared.console import run
+from c2lst_shared.errors import BadArtefact
+
+
+def ending_with(error: Exception) -> typer.Typer:
+    app = typer.Typer()
+
+    @app.command()
+    def fail() -> None:
+        raise error
+
+    return app
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [
+        (BadArtefact("It is not what was signed."), 3, "Error: It is not what was signed."),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/srv/runs/weights"),
+            2,
+            "Error: The disk of /srv/runs/weights is full; make room and run the same command again.",
+        ),
+        (OSError(errno.EDQUOT, "Quota exceeded"), 2, "Error: The disk is full; make room and run the same command again."),
+    ],
+)
+def test_error_is_one_sentence(
+    error: Exception, code: int, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.argv", ["c2lst"])
+    with pytest.raises(SystemExit) as ended:
+        run(ending_with(error))
+    assert (ended.value.code, capsys.readouterr()) == (code, ("", f"{said}\n"))
+
+
+def test_other_trouble_with_files_stays_an_exception(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["c2lst"])
+    with pytest.raises(IsADirectoryError):
+        run(ending_with(IsADirectoryError(errno.EISDIR, "Is a directory")))
