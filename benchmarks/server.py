@@ -204,7 +204,7 @@ def main() -> None:
     if given.json:
         print(json.dumps(found, indent=1))
     for line in troubles[:10]:
-        print(f"The server's log: {line[:400]}", file=sys.stderr)
+        print(f"The server's log: {line[-800:]}", file=sys.stderr)
     parts = [found] if given.soak is not None else list(found.values())
     sys.exit(int(any(failed(part) for part in parts)))  # type: ignore[arg-type]
 

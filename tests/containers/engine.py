@@ -63,11 +63,11 @@ def health_checks() -> Iterator[None]:
         yield
         return
     over = threading.Event()
+    not_healthy = [*ENGINE, "ps", "-q", "--filter", "health=starting", "--filter", "health=unhealthy"]
 
     def look() -> None:
         while not over.wait(LOOK_SECONDS):
-            starting = [*ENGINE, "ps", "-q", "--filter", "health=starting"]
-            for container in subprocess.run(starting, capture_output=True, text=True, check=False).stdout.split():
+            for container in subprocess.run(not_healthy, capture_output=True, text=True, check=False).stdout.split():
                 subprocess.run([*ENGINE, "healthcheck", "run", container], capture_output=True, check=False)
 
     thread = threading.Thread(target=look, daemon=True)
