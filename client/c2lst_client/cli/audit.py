@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from c2lst_client.cli.options import HomeOption, JsonOption, settings_of
+from c2lst_client.cli.options import HomeOption, settings_of
+from c2lst_shared.command_line import CommandLine, JsonOption, show
 
-audit_app = typer.Typer(no_args_is_help=True, help="What has left this institution.")
+audit_app = CommandLine(help="What has left this institution.")
 
 
 @audit_app.command("show")
@@ -18,7 +19,14 @@ def show_audit(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what left: time, destination, kind of message, bytes and content."""
+    """Show what left: time, destination, kind of message, bytes and content.
+
+    With --json one line of JSON per entry.
+
+    Examples:
+        c2lst-client audit show --last 20
+        c2lst-client audit show --json
+    """
     from c2lst_client.audit import read_entries
 
     entries = read_entries(settings_of(home).folders.audit_log)
@@ -34,10 +42,18 @@ def show_audit(
 
 
 @audit_app.command("verify")
-def verify_audit(home: HomeOption = None) -> None:
-    """Check that no line of the audit log was edited, removed or reordered. Exit code 3 when one was."""
+def verify_audit(home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Check that no line of the audit log was edited, removed or reordered. Exit code 3 when one was.
+
+    Lines cut off at the end cannot be seen: keep the newest digest elsewhere, and compare.
+
+    Examples:
+        c2lst-client audit verify
+    """
     from c2lst_client.audit import AuditLog, verify_chain
 
     path = settings_of(home).folders.audit_log
     lines = verify_chain(path)
-    typer.echo(f"{path}: {lines} lines, none changed. Newest digest, to be kept elsewhere: {AuditLog(path).head}")
+    head = AuditLog(path).head
+    words = f"{path}: {lines} lines, none changed. Newest digest, to be kept elsewhere: {head}"
+    show({"log": path, "lines": lines, "head": head}, [words], as_json=as_json)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from c2lst_client.cli.completion import complete_round, complete_site
+from c2lst_shared.command_line import COMMON
 from c2lst_shared.logs import LogFormat
 
 if TYPE_CHECKING:
@@ -16,9 +18,15 @@ if TYPE_CHECKING:
     from c2lst_client.journey import Journey
     from c2lst_client.settings import Settings
 
-HomeOption = Annotated[Path | None, typer.Option("--home", help="State folder (C2LST_HOME); ~/.local/share/c2lst by default.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-SiteOption = Annotated[str, typer.Option(help="Name of the site, as given to `site add`.")]
+HomeOption = Annotated[
+    Path | None,
+    typer.Option("--home", help="State folder (C2LST_HOME); ~/.local/share/c2lst by default.", rich_help_panel=COMMON),
+]
+SiteOption = Annotated[str, typer.Option(help="Name of the site, as given to `site add`.", autocompletion=complete_site)]
+RoundArgument = Annotated[
+    str,
+    typer.Argument(metavar="ROUND", help="Its identifier, or an unambiguous beginning of it.", autocompletion=complete_round),
+]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace what was made with other settings.")]
 LogFormatOption = Annotated[LogFormat, typer.Option(help="Of the lines that are logged: text or json.")]
 MetricsPortOption = Annotated[

@@ -6,20 +6,24 @@ from typing import Annotated, Literal
 
 import typer
 
-from c2lst_client.cli.options import HomeOption, JsonOption, settings_of
+from c2lst_client.cli.options import HomeOption, settings_of
+from c2lst_shared.command_line import CommandLine, JsonOption, show
 
-policy_app = typer.Typer(no_args_is_help=True, help="Which rounds run here, and what is sent of their results.")
+policy_app = CommandLine(help="Which rounds run here, and what is sent of their results.")
+LIMITS, SENT = "What runs", "What leaves"
 
 
 @policy_app.command("show")
 def show_policy(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Show the policy in force."""
+    """Show the policy in force.
+
+    Examples:
+        c2lst-client policy show
+        c2lst-client policy show --json
+    """
     from c2lst_client.rounds.policy import load_policy
 
     policy = load_policy(settings_of(home).folders)
-    if as_json:
-        typer.echo(policy.model_dump_json(indent=1))
-        return
     words = {
         "mode": {"auto": "rounds within the limits run", "ask": "every round waits for approval", "never": "no round runs"}[
             policy.mode
@@ -36,27 +40,55 @@ def show_policy(home: HomeOption = None, as_json: JsonOption = False) -> None:
         "keep_rounds_days": str(policy.keep_rounds_days),
         "fab_sha256": policy.fab_sha256 or "that of the installed package",
     }
-    for name, value in words.items():
-        typer.echo(f"{name:<17}{value}")
+    show(policy, [f"{name:<17}{value}" for name, value in words.items()], as_json=as_json)
 
 
 @policy_app.command("set")
 def set_policy(
-    mode: Annotated[Literal["auto", "ask", "never"] | None, typer.Option(help="auto, ask or never.")] = None,
-    max_steps: Annotated[int | None, typer.Option(help="Most steps of adaptation.")] = None,
-    max_hours: Annotated[float | None, typer.Option(help="Most hours of compute for one round.")] = None,
-    organs: Annotated[str | None, typer.Option(help="With commas; 'all' for every organ that there are spots of.")] = None,
-    window: Annotated[str | None, typer.Option(help="When work may run, like 20:00-06:00; 'always'.")] = None,
-    withhold: Annotated[str | None, typer.Option(help="Metrics that are not sent, with commas; 'nothing'.")] = None,
-    min_spots: Annotated[int | None, typer.Option(help="Least number of spots that a number sent stands on.")] = None,
-    export: Annotated[Literal["allow", "never"] | None, typer.Option(help="Of synthetic pairs: allow or never.")] = None,
-    keep_rounds_days: Annotated[
-        int | None, typer.Option(help="Days for which a round's folder is kept when it is over.")
+    mode: Annotated[
+        Literal["auto", "ask", "never"] | None, typer.Option(help="auto, ask or never.", rich_help_panel=LIMITS)
     ] = None,
-    fab_sha256: Annotated[str | None, typer.Option(help="Digest of the one Flower app that may run; 'installed'.")] = None,
+    max_steps: Annotated[
+        int | None,
+        typer.Option(help="Most steps of adaptation.", rich_help_panel=LIMITS),
+    ] = None,
+    max_hours: Annotated[
+        float | None, typer.Option(help="Most hours of compute for one round.", rich_help_panel=LIMITS)
+    ] = None,
+    organs: Annotated[
+        str | None, typer.Option(help="With commas; 'all' for every organ that there are spots of.", rich_help_panel=LIMITS)
+    ] = None,
+    window: Annotated[
+        str | None, typer.Option(help="When work may run, like 20:00-06:00; 'always'.", rich_help_panel=LIMITS)
+    ] = None,
+    withhold: Annotated[
+        str | None, typer.Option(help="Metrics that are not sent, with commas; 'nothing'.", rich_help_panel=SENT)
+    ] = None,
+    min_spots: Annotated[
+        int | None, typer.Option(help="Least number of spots that a number sent stands on.", rich_help_panel=SENT)
+    ] = None,
+    export: Annotated[
+        Literal["allow", "never"] | None, typer.Option(help="Of synthetic pairs: allow or never.", rich_help_panel=SENT)
+    ] = None,
+    keep_rounds_days: Annotated[
+        int | None, typer.Option(help="Days for which a round's folder is kept when it is over.", rich_help_panel=LIMITS)
+    ] = None,
+    fab_sha256: Annotated[
+        str | None, typer.Option(help="Digest of the one Flower app that may run; 'installed'.", rich_help_panel=LIMITS)
+    ] = None,
     home: HomeOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Change the policy; what is not given stays as it is."""
+    """Change the policy; what is not given stays as it is.
+
+    Without a policy every round waits for approval, and limits are cautious (docs/federation.md).
+
+    Examples:
+        c2lst-client policy set --mode never
+        c2lst-client policy set --mode auto --max-hours 8 --organs mob,breast --window 20:00-06:00
+        c2lst-client policy set --withhold peak_memory,seconds --min-spots 20
+        c2lst-client policy set --export never
+    """
     from c2lst_client.rounds.policy import change_policy
 
     changes: dict[str, object] = {
@@ -77,7 +109,7 @@ def set_policy(
     if fab_sha256 is not None:
         changes["fab_sha256"] = None if fab_sha256 == "installed" else fab_sha256
     change_policy(settings_of(home).folders, changes)
-    show_policy(home)
+    show_policy(home, as_json)
 
 
 def _words(text: str) -> tuple[str, ...]:

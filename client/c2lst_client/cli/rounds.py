@@ -2,92 +2,116 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from c2lst_client.cli.options import HomeOption, JsonOption, settings_of
+from c2lst_client.cli.completion import complete_site
+from c2lst_client.cli.options import HomeOption, RoundArgument, settings_of
+from c2lst_shared.command_line import CommandLine, JsonOption, show
 
 if TYPE_CHECKING:
     from c2lst_client.rounds.job_queue import JobQueue
     from c2lst_client.rounds.queue_database import Job
 
-rounds_app = typer.Typer(no_args_is_help=True, help="What the centre asks this institution to compute.")
-
-RoundArgument = Annotated[str, typer.Argument(metavar="ROUND", help="Its identifier, or an unambiguous beginning of it.")]
+rounds_app = CommandLine(help="What the centre asks this institution to compute.")
 
 
 @rounds_app.command("list")
 def list_rounds(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """List the rounds that were offered."""
+    """List the rounds that were offered.
+
+    Examples:
+        c2lst-client rounds list
+        c2lst-client rounds list --json
+    """
     jobs = _queue(home).all()
-    if as_json:
-        typer.echo(json.dumps([_as_json(job) for job in jobs], indent=1))
-        return
+    lines = []
     for job in jobs:
         wanted = f"{job.offer.release_name}, {job.offer.steps} steps" if job.offer else ""
-        typer.echo(f"{job.round_id}  {_state(job):<28} {wanted}")
-    if not jobs:
-        typer.echo("No round was offered yet.")
+        lines.append(f"{job.round_id}  {_state(job):<28} {wanted}")
+    show([_record(job) for job in jobs], lines or ["No round was offered yet."], as_json=as_json)
 
 
 @rounds_app.command("show")
 def show_round(round_id: RoundArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Show what a round asks for, how far it is, and what is sent of its result."""
+    """Show what a round asks for, how far it is, and what is sent of its result.
+
+    What is shown as the result is what leaves, by the policy of this moment, and nothing else does.
+
+    Examples:
+        c2lst-client rounds show 3f9c
+        c2lst-client rounds show 3f9c --json
+    """
     from c2lst_client.rounds.outcome import withhold
     from c2lst_client.rounds.policy import load_policy
 
     folder = settings_of(home).folders
     job = _queue(home).get(round_id)
     sent = withhold(job.result, load_policy(folder)) if job.result else None
-    if as_json:
-        typer.echo(json.dumps(_as_json(job) | {"sent": sent.model_dump(mode="json") if sent else None}, indent=1))
-        return
-    typer.echo(f"Round     {job.round_id}, {_state(job)}")
-    typer.echo(f"Slide     {job.slide or 'not chosen'}")
+    lines = [f"Round     {job.round_id}, {_state(job)}", f"Slide     {job.slide or 'not chosen'}"]
     for name, value in (job.offer.model_dump(mode="json") if job.offer else {}).items():
         if name not in {"format", "kind", "round_id"} and value is not None:
-            typer.echo(f"  {name:<10}{value}")
+            lines.append(f"  {name:<10}{value}")
     if job.detail:
-        typer.echo(f"Error     {job.detail} (stays here; the centre is told {job.error!r})")
+        lines.append(f"Error     {job.detail} (stays here; the centre is told {job.error!r})")
     if job.state == "waiting":
-        typer.echo(f"Next: c2lst-client rounds approve {job.round_id}, or decline")
+        lines.append(f"Next: c2lst-client rounds approve {job.round_id}, or decline")
     if sent is not None:
-        typer.echo("Result as it is sent:")
-        typer.echo(sent.model_dump_json(indent=1))
         kept = folder.round(job.round_id)
-        typer.echo(f"Everything else stays in {kept}" if kept.is_dir() else "Everything else was removed (rounds clean).")
+        lines += ["Result as it is sent:", sent.model_dump_json(indent=1)]
+        lines.append(f"Everything else stays in {kept}" if kept.is_dir() else "Everything else was removed (rounds clean).")
+    show(_record(job) | {"sent": sent}, lines, as_json=as_json)
 
 
 @rounds_app.command("approve")
 def approve_round(
     round_id: RoundArgument,
-    site: Annotated[str | None, typer.Option(help="The slide to work on, where there are several of the organ.")] = None,
+    site: Annotated[
+        str | None,
+        typer.Option(help="The slide to work on, where there are several of the organ.", autocompletion=complete_site),
+    ] = None,
     home: HomeOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Let a round that waits run here, once."""
+    """Let a round that waits run here, once.
+
+    Read it first with `rounds show`. Limits of the policy hold all the same.
+
+    Examples:
+        c2lst-client rounds approve 3f9c
+        c2lst-client rounds approve 3f9c --site rep11
+    """
     from c2lst_client.rounds.approval import approve
 
     job = approve(settings_of(home).folders, round_id, site)
-    typer.echo(f"Round {job.round_id} is {job.state}; the worker takes it up in its turn.")
+    show(_record(job), [f"Round {job.round_id} is {job.state}; the worker takes it up in its turn."], as_json=as_json)
 
 
 @rounds_app.command("decline")
-def decline_round(round_id: RoundArgument, home: HomeOption = None) -> None:
-    """Decline a round that waits; the centre is told so, without a reason."""
+def decline_round(round_id: RoundArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Decline a round that waits; the centre is told so, without a reason.
+
+    Examples:
+        c2lst-client rounds decline 3f9c
+    """
     job = _queue(home).decline(round_id)
-    typer.echo(f"Round {job.round_id} is {job.state}.")
+    show(_record(job), [f"Round {job.round_id} is {job.state}."], as_json=as_json)
 
 
 @rounds_app.command("cancel")
-def cancel_round(round_id: RoundArgument, home: HomeOption = None) -> None:
-    """Stop a round here, also one that runs."""
+def cancel_round(round_id: RoundArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Stop a round here, also one that runs.
+
+    Examples:
+        c2lst-client rounds cancel 3f9c
+    """
     queue = _queue(home)
     job = queue.cancel(queue.get(round_id).round_id)
-    typer.echo(f"Round {job.round_id} is {'asked to stop' if job.state == 'running' else job.state}.")
+    asked = "asked to stop" if job.state == "running" else job.state
+    show(_record(job), [f"Round {job.round_id} is {asked}."], as_json=as_json)
 
 
 @rounds_app.command("clean")
@@ -97,22 +121,25 @@ def clean_finished(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove the folders of rounds that are over and old; their results stay. The worker does so by itself."""
+    """Remove the folders of rounds that are over and old; their results stay. The worker does so by itself.
+
+    Examples:
+        c2lst-client rounds clean --dry-run
+        c2lst-client rounds clean --days 0
+    """
     from c2lst_client.rounds.cleaning import clean_rounds, find_old_rounds
     from c2lst_client.rounds.policy import load_policy
 
     folder = settings_of(home).folders
     keep = load_policy(folder).keep_rounds_days if days is None else days
     old = find_old_rounds(folder, keep) if dry_run else clean_rounds(folder, keep)
-    if as_json:
-        found = [{"round_id": each.job.round_id, "state": each.job.state, "bytes": each.size} for each in old]
-        typer.echo(json.dumps(found, indent=1))
-        return
+    lines = []
     for each in old:
         age = f"{each.job.state} {each.days:.0f} days ago"
-        typer.echo(f"{each.job.round_id}  {age:<24} {each.size / 1e6:.1f} MB {'would be removed' if dry_run else 'removed'}")
-    if not old:
-        typer.echo(f"No folder of a round that has been over for {keep} day{'s' * (keep != 1)} or more.")
+        lines.append(f"{each.job.round_id}  {age:<24} {each.size / 1e6:.1f} MB {'would be removed' if dry_run else 'removed'}")
+    none = [f"No folder of a round that has been over for {keep} day{'s' * (keep != 1)} or more."]
+    found = [{"round_id": each.job.round_id, "state": each.job.state, "bytes": each.size} for each in old]
+    show(found, lines or none, as_json=as_json)
 
 
 def _queue(home: Path | None) -> JobQueue:
@@ -130,7 +157,7 @@ def _state(job: Job) -> str:
     return f"{job.state} ({why})" if why else job.state
 
 
-def _as_json(job: Job) -> dict[str, object]:
+def _record(job: Job) -> dict[str, object]:
     times = {name: datetime.fromtimestamp(getattr(job, name)).astimezone().isoformat() for name in ("received", "updated")}
     return {
         "round_id": job.round_id,
