@@ -119,6 +119,7 @@ class CommandLine(typer.Typer):
             "cls": HelpGroup,
             "no_args_is_help": True,
             "rich_markup_mode": None,
+            "suggest_commands": False,  # click does so itself
             "pretty_exceptions_enable": False,  # they print the values of variables, which may be a site's data
             "context_settings": {"help_option_names": ["-h", "--help"], "max_content_width": _WIDTH},
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from pathlib import Path
 from typing import NoReturn
 
 import click
@@ -23,7 +24,8 @@ def run(app: typer.Typer) -> NoReturn:
         error.show()
         sys.exit(error.exit_code)
     except click.UsageError as error:
-        _end(f"{error.format_message()} {_help_of(error)}", BadInput.exit_code)
+        message = error.format_message()
+        _end(f"{message}{'' if message.endswith(('.', '?', ')')) else '.'} {_help_of(error)}", BadInput.exit_code)
     except click.ClickException as error:
         _end(error.format_message(), BadInput.exit_code)
     except (click.Abort, EOFError):
@@ -63,7 +65,8 @@ def _end(sentence: str, code: int) -> NoReturn:
 
 def _help_of(error: click.UsageError) -> str:
     """Where to look what a command takes."""
-    return f"See `{error.ctx.command_path} --help`." if error.ctx else ""
+    command = error.ctx.command_path if error.ctx else Path(sys.argv[0]).name
+    return f"See `{command} --help`."
 
 
 def _plain(text: str) -> str:
