@@ -6,13 +6,15 @@ the options; a test runs every example through the parser.
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterable
+from textwrap import dedent
 from typing import Annotated, Any
 
 import click
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperArgument, TyperCommand, TyperGroup
 
 from c2lst_shared.errors import EXIT_CODES
 
@@ -40,10 +42,19 @@ def show(result: object, lines: Iterable[str], *, as_json: bool) -> None:
         typer.echo(line)
 
 
+def prose(command: click.Command) -> str:
+    """Return what a command's help page says before its options."""
+    return _BLOCK.sub("", command.help or "").strip()
+
+
+def blocks(command: click.Command) -> list[tuple[str, list[str]]]:
+    """Return the titled blocks of a command's help page, each with its lines as they are written."""
+    return [(title, dedent(text).strip("\n").splitlines()) for title, text in _BLOCK.findall(command.help or "")]
+
+
 def examples(command: click.Command) -> list[str]:
     """Return the example lines of a command's help page."""
-    blocks = dict(_BLOCK.findall(command.help or ""))
-    return [line.strip() for line in blocks.get("Examples", "").splitlines() if line.strip()]
+    return [line for line in dict(blocks(command)).get("Examples", []) if line]
 
 
 def exit_codes() -> str:
@@ -67,11 +78,18 @@ def completion(find: Callable[[typer.Context], Iterable[str]]) -> Complete:
 
 
 class HelpPage(TyperCommand):
-    """A command whose options stand in groups, and whose examples stand after them."""
+    """A command whose options stand in groups, and whose examples stand after them; it takes what TyperCommand takes."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        _restore_help(self)
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write what the command does."""
         _write_text(self, formatter)
+
+    def format_arguments(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write nothing: arguments stand among the options' groups."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write arguments and options, group by group."""
@@ -132,12 +150,19 @@ class CommandLine(typer.Typer):
         return super().command(*arguments, **(usual | options))
 
 
+def _restore_help(command: click.Command) -> None:
+    """Give arguments their help: Typer before 0.21 sets it, and click since 8.5 takes it away again."""
+    written = inspect.signature(command.callback, eval_str=True).parameters if command.callback else {}
+    for parameter in command.params:
+        if isinstance(parameter, TyperArgument) and parameter.name in written:
+            for said in getattr(written[parameter.name].annotation, "__metadata__", ()):
+                parameter.help = parameter.help or getattr(said, "help", None)
+
+
 def _write_text(command: click.Command, formatter: click.HelpFormatter) -> None:
-    text = _BLOCK.sub("", command.help or "").strip()
-    if text:
-        formatter.write_paragraph()
-        with formatter.indentation():
-            formatter.write_text(text)
+    formatter.write_paragraph()
+    with formatter.indentation():
+        formatter.write_text(prose(command))
 
 
 def _write_options(command: click.Command, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -161,7 +186,7 @@ def _write_options(command: click.Command, ctx: click.Context, formatter: click.
 
 
 def _write_blocks(command: click.Command, formatter: click.HelpFormatter) -> None:
-    for title, lines in _BLOCK.findall(command.help or ""):
+    for title, lines in blocks(command):
         with formatter.section(title):
-            for line in lines.rstrip().splitlines():
-                formatter.write(f"{'':{formatter.current_indent}}{line.strip()}\n")
+            for line in lines:
+                formatter.write(f"{'':{formatter.current_indent}}{line}\n")
