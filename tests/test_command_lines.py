@@ -40,8 +40,7 @@ def test_every_command_has_examples_and_each_parses(path):
     found = examples(COMMANDS[path])
     assert found, f"`{path}` shows no example"
     for line in found:
-        assert line.startswith(f"{path} ") or line == path
-        parse(line)
+        assert parse(line).command.help == COMMANDS[path].help, f"{line} is an example of another command"
 
 
 @pytest.mark.parametrize("name", LINES)
@@ -89,10 +88,10 @@ def test_page_shows_options_in_groups_and_examples_last():
     assert "\\[" not in page
 
 
-@pytest.mark.parametrize(("path", "group"), groups())
+@pytest.mark.parametrize(("path", "group"), list(groups()))
 def test_lists_of_commands_cut_no_sentence_short(path, group):
     page = group.get_help(click.Context(group, info_name=path))
-    assert "..." not in page.split("Examples:")[0]
+    assert "..." not in page.split("\n\n", 1)[1].split("Examples:")[0]
 
 
 @pytest.mark.parametrize("name", LINES)

@@ -20,8 +20,9 @@ def page(name: str, app: typer.Typer) -> str:
 def _commands(path: str, group: click.Group, depth: int = 2) -> Iterator[str]:
     panel = None
     for name, command in sorted(group.commands.items(), key=lambda item: _panel_order(group, item[1])):
-        if depth == 2 and getattr(command, "rich_help_panel", None) != panel:
-            panel = command.rich_help_panel
+        here = getattr(command, "rich_help_panel", None)
+        if depth == 2 and here != panel:
+            panel = here
             yield f"## {panel}"
         yield f"{'#' * (depth + 1)} {path} {name}"
         yield from _parts(f"{path} {name}", command)

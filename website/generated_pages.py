@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import command_reference
-import http_reference
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
+import command_reference
+import http_reference
 from c2lst_client.cli import app as client
 from c2lst_server.cli import app as server
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any
 import click
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup
+from typer.models import CommandFunctionType
 
 from c2lst_shared.errors import EXIT_CODES
 
@@ -144,9 +145,11 @@ class CommandLine(typer.Typer):
         super().__init__(**(usual | options))
         self._panel = panel
 
-    def command(self, *arguments: Any, **options: Any) -> Any:
+    def command(self, *arguments: Any, **options: Any) -> Callable[[CommandFunctionType], CommandFunctionType]:
         """Register a command; as `typer.Typer.command`."""
-        usual = {"cls": HelpPage} | ({} if self._panel is None else {"rich_help_panel": self._panel})
+        usual: dict[str, Any] = {"cls": HelpPage}
+        if self._panel is not None:
+            usual["rich_help_panel"] = self._panel
         return super().command(*arguments, **(usual | options))
 
 
