@@ -49,16 +49,18 @@ def _parts(path: str, command: click.Command) -> Iterator[str]:
 
 
 def _options(context: click.Context, command: click.Command) -> str:
-    rows = ["| | | |", "|---|---|---|"]
+    rows = ["| | |", "|---|---|"]
     panel = None
     for parameter in sorted(command.params, key=lambda each: getattr(each, "rich_help_panel", None) == COMMON):
         record = parameter.get_help_record(context)
         if record is None:
             continue
-        now = getattr(parameter, "rich_help_panel", None) or ""
-        shown, panel = ("" if now == panel else now), now
+        here = getattr(parameter, "rich_help_panel", None)
+        if here != panel:
+            rows.append(f"| **{here or 'Options'}** | |")
+            panel = here
         spelled, said = (_cell(text) for text in record)
-        rows.append(f"| {shown} | `{spelled}` | {said} |")
+        rows.append(f"| `{spelled}` | {said} |")
     return "\n".join(rows)
 
 
