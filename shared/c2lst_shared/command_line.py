@@ -134,7 +134,7 @@ class CommandLine(typer.Typer):
     """
 
     def __init__(self, *, panel: str | None = None, **options: Any) -> None:
-        usual = {
+        usual: dict[str, Any] = {
             "cls": HelpGroup,
             "no_args_is_help": True,
             "rich_markup_mode": None,
