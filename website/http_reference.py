@@ -31,7 +31,7 @@ def page() -> str:
     parts = [INTRODUCTION]
     parts += [text for path, calls in description["paths"].items() for text in _calls(path, calls)]
     parts.append("## Messages")
-    parts += [text for name, schema in description["components"]["schemas"].items() for text in _message(name, schema)]
+    parts += [text for name, schema in _messages(description) for text in _message(name, schema)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -52,7 +52,7 @@ def _calls(path: str, calls: dict[str, Any]) -> Iterator[str]:
         yield call.get("description") or call["summary"]
         rows = [_parameter(each) for each in call.get("parameters", [])]
         if rows:
-            yield "\n".join(["| in | name | |", "|---|---|---|", *rows])
+            yield "\n".join(["| in | name | is | |", "|---|---|---|---|", *rows])
         yield from _body("Takes", call.get("requestBody", {}))
         for status, answer in call["responses"].items():
             if status in ("200", "201", "202", "204"):
@@ -65,7 +65,7 @@ def _calls(path: str, calls: dict[str, Any]) -> Iterator[str]:
 def _parameter(parameter: dict[str, Any]) -> str:
     said = parameter.get("description", "")
     needed = " (required)" if parameter.get("required") and parameter["in"] != "path" else ""
-    return f"| {parameter['in']} | `{parameter['name']}` | {_kind(parameter['schema'])}{needed} {said} |"
+    return f"| {parameter['in']} | `{parameter['name']}` | {_kind(parameter['schema'])}{needed} | {said} |"
 
 
 def _body(title: str, body: dict[str, Any]) -> Iterator[str]:
@@ -73,6 +73,13 @@ def _body(title: str, body: dict[str, Any]) -> Iterator[str]:
         yield f"**{title}** {_kind(content.get('schema', {}))}, `{media}`"
         if "example" in content:
             yield "```json\n" + json.dumps(content["example"], indent=2) + "\n```"
+
+
+def _messages(description: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The messages that a call takes or gives; the framework describes others besides."""
+    schemas = description["components"]["schemas"]
+    told = json.dumps([description["paths"], schemas])
+    yield from ((name, schema) for name, schema in schemas.items() if f'#/components/schemas/{name}"' in told)
 
 
 def _message(name: str, schema: dict[str, Any]) -> Iterator[str]:
@@ -85,7 +92,7 @@ def _message(name: str, schema: dict[str, Any]) -> Iterator[str]:
         for field, kind in schema.get("properties", {}).items()
     ]
     if rows:
-        yield "\n".join(["| field | | |", "|---|---|---|", *rows])
+        yield "\n".join(["| field | is | |", "|---|---|---|", *rows])
 
 
 def _kind(schema: dict[str, Any]) -> str:
