@@ -13,7 +13,7 @@ PAGES = [DOCS / f"{name}.md" for name in ("central", "hospital-it", "researcher"
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 def test_tutorials_work_as_they_stand(tmp_path: Path) -> None:
     told = tell(PAGES, tmp_path)
     for step in told:

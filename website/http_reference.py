@@ -14,6 +14,7 @@ from c2lst_server.db.session import migrate
 from c2lst_server.publishing.initialise import initialise
 from c2lst_server.settings import Settings
 
+NEVER_GIVEN = {"HTTPValidationError", "ValidationError"}  # FastAPI's own: refusals here are problem details
 INTRODUCTION = """# HTTP interface
 
 The service describes itself at `/api/v1/openapi.json`, and lists its calls at `/api/v1/docs`; this page is made from the same
@@ -30,8 +31,9 @@ def page() -> str:
     description = _description()
     parts = [INTRODUCTION]
     parts += [text for path, calls in description["paths"].items() for text in _calls(path, calls)]
+    messages = description["components"]["schemas"].items()
     parts.append("## Messages")
-    parts += [text for name, schema in _messages(description) for text in _message(name, schema)]
+    parts += [text for name, schema in messages if name not in NEVER_GIVEN for text in _message(name, schema)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -73,13 +75,6 @@ def _body(title: str, body: dict[str, Any]) -> Iterator[str]:
         yield f"**{title}** {_kind(content.get('schema', {}))}, `{media}`"
         if "example" in content:
             yield "```json\n" + json.dumps(content["example"], indent=2) + "\n```"
-
-
-def _messages(description: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The messages that a call takes or gives; the framework describes others besides."""
-    schemas = description["components"]["schemas"]
-    told = json.dumps([description["paths"], schemas])
-    yield from ((name, schema) for name, schema in schemas.items() if f'#/components/schemas/{name}"' in told)
 
 
 def _message(name: str, schema: dict[str, Any]) -> Iterator[str]:
