@@ -60,13 +60,14 @@ def publish(
 
     settings = settings_of(home, passphrase_file)
     folders = settings.folders
-    with session_of(settings) as session:
-        if staged is not None:
+    if staged is not None:
+        with session_of(settings) as session:
             changes = staging.publish_staged(folders, session, staged)
-            show({"changes": changes}, changes, as_json=as_json)
-            return
-        if run is None or organ is None:
-            raise typer.BadParameter("Give RUN and --organ, or --staged FILE.")
+        show({"changes": changes}, changes, as_json=as_json)
+        return
+    if run is None or organ is None:
+        raise typer.BadParameter("Give RUN and --organ, or --staged FILE.")
+    with session_of(settings) as session:
         if dry_run:
             show(publishing.describe(folders, session, run, organ=organ, summary=summary), [], as_json=True)
             return
