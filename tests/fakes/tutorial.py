@@ -19,8 +19,10 @@ from fakes.shell_blocks import Block, blocks
 PORT = "8000"  # in the pages; a free one in its place
 BACKGROUND, REFUSED = "Second terminal", "Refused"
 _READY = "http://127.0.0.1:{port}/healthz"
-# The shell ends at the first command that fails, and says before where it was.
-_END = "trap 'code=$?; [ -e $now.rc ] || echo $code >$now.rc; kill $(jobs -p) 2>/dev/null; wait' EXIT"
+# The shell ends at the first command that fails, says before where it was, and ends what it has left running. Each job is a
+# group of processes (set -m), as a subshell does not pass on what ends it.
+_END = """set -m
+trap 'code=$?; [ -e $now.rc ] || echo $code >$now.rc; for job in $(jobs -p); do kill -- -$job; done; wait' EXIT"""
 
 
 class Told:
