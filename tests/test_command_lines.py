@@ -232,6 +232,7 @@ def completions(line: str, **environment: str) -> list[str]:
     return done.stdout.split()
 
 
+@pytest.mark.slow
 def test_shell_completes_commands_and_what_the_state_folder_holds(tmp_path):
     home = Home(tmp_path)
     for folder in (home.site("rep11"), home.site("rep12"), home.release("mob", 3)):
@@ -245,6 +246,7 @@ def test_shell_completes_commands_and_what_the_state_folder_holds(tmp_path):
     assert completions("c2lst-client rounds show ", **asked) == []
 
 
+@pytest.mark.slow
 def test_completion_says_nothing_and_makes_nothing_where_there_is_no_home(tmp_path):
     asked = {"C2LST_HOME": str(tmp_path / "none"), "C2LST_SERVER_HOME": str(tmp_path / "none")}
     assert completions("c2lst-client adapt --site ", **asked) == []
