@@ -14,7 +14,7 @@ OUT     ?= demo-run
 DEMO    := $(if $(DATA),--data "$(DATA)") --out "$(OUT)" $(if $(PRESET),--preset $(PRESET))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo check test test-federation test-load test-containers certs lint format clean
+.PHONY: help venv demo docs check test test-federation test-load test-containers certs lint format clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,11 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP) ## the whole story on a phantom, or on DATA=folder; also OUT=folder PRESET=tiny|small
 	@$(BIN)/python -m c2lst_demo $(DEMO)
+
+# The theme announces its successor in every build; the site is built with pinned versions and needs no network.
+docs: $(STAMP) ## build the documentation site into site/, to be read from the disk
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet -f website/mkdocs.yml
+	@echo "Built site/: open site/index.html"
 
 check: lint ## format, lint, types, import direction and the fast tests: under a minute
 	$(PYTEST) -m "not slow and not real_data"
@@ -65,5 +70,5 @@ format: $(STAMP) ## put the code into the project's format
 	$(BIN)/ruff check --fix --quiet
 
 clean: ## remove what builds, checks and the demo leave behind (.venv stays)
-	rm -rf build dist demo-run .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf build dist demo-run site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +

@@ -7,6 +7,7 @@ import typing
 from pathlib import Path
 
 from c2lst_shared import wire
+from c2lst_shared.errors import EXIT_CODES
 
 ROOT = Path(__file__).parents[1]
 
@@ -41,3 +42,16 @@ def test_table_of_the_policy_is_that_of_the_code() -> None:
     from c2lst_client.rounds.policy import Policy
 
     assert set(rows("federation.md", "field of the policy")) == set(Policy.model_fields)
+
+
+def test_table_of_exit_codes_is_that_of_the_code() -> None:
+    page = (ROOT / "docs" / "command-line.md").read_text()
+    told = {int(code): meaning for code, meaning in re.findall(r"^\| (\d+) \| ([^|]+) \|", page, re.MULTILINE)}
+    assert told == EXIT_CODES
+
+
+def test_messages_that_tutorials_quote_are_in_the_code() -> None:
+    sides = [path.read_text() for side in ("client", "server", "shared") for path in (ROOT / side).rglob("*.py")]
+    for page in (ROOT / "docs" / "tutorials").glob("*.md"):
+        for message in re.findall(r'^\| "([^"]+)"', page.read_text(), re.MULTILINE):
+            assert any(message in text for text in sides), f"{page.name}: {message}"

@@ -147,7 +147,10 @@ def open_site(home: Home, name: str) -> Site:
     folder = home.site(name)
     if not _NAME.fullmatch(name) or not (folder / "site.json").exists():
         known = ", ".join(site_names(home)) or "none yet"
-        raise BadInput(f"There is no site {name!r} (sites: {known}); add it with `c2lst-client site add {name} --spots PATH`.")
+        raise BadInput(
+            f"There is no site {name!r} (sites: {known}); "
+            f"add it with `c2lst-client site add {name} --organ ORGAN --spots PATH`."
+        )
     return Site(folder, SiteRecord.load(folder / "site.json"))
 
 

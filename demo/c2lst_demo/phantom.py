@@ -3,7 +3,7 @@
 Three kinds of planted genes drive the density of nuclei, their size and the share of stroma; all other genes are steady
 or noise. So a demo without data has something to find, and a test can ask whether it was found.
 
-`make_phantom` writes the layout of a real data folder::
+`make_phantom`, or `python -m c2lst_demo.phantom FOLDER`, writes the layout of a real data folder::
 
     central/slide_1.png ...       H&E only
     site/phantom.png              the site's slide
@@ -16,16 +16,18 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, TypedDict
 
 import numpy as np
 import numpy.typing as npt
+import typer
 from PIL import Image
 from pydantic import BaseModel, ConfigDict
 from scipy import ndimage
 
 from c2lst_demo.tissue import Fields, Stain, make_fields, paint
 from c2lst_shared import atomic
+from c2lst_shared.console import run
 
 TRUTH = "truth.json"
 PITCH_UM = 200.0  # between spots, as on the legacy arrays
@@ -36,6 +38,17 @@ STEADY_GENES = 24
 FAINT_GENES = 140
 DISPERSION = 12.0  # negative binomial: variance = mean + mean^2 / dispersion
 LIBRARY_SPREAD = 0.3  # standard deviation of the logarithm of a spot's capture efficiency
+
+
+class Sizes(TypedDict, total=False):
+    """How much of a phantom is painted."""
+
+    central_slides: int
+    central_um: float
+    site_um: float
+
+
+SMALL: Sizes = {"central_slides": 1, "central_um": 1500, "site_um": 2400}  # painted in seconds
 
 Driver = Literal["density", "size", "stroma"]
 DRIVERS: tuple[Driver, ...] = ("density", "size", "stroma")
@@ -194,3 +207,21 @@ def _save_counts(path: Path, truth: Truth, counts: npt.NDArray[np.int64]) -> Non
     lines = ["\t".join(gene.name for gene in truth.genes)]
     lines += ["\t".join([spot.name, *map(str, row)]) for spot, row in zip(truth.spots, counts.tolist(), strict=True)]
     atomic.write_bytes(path, gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))  # no clock in the file
+
+
+def main(
+    folder: Annotated[Path, typer.Argument(help="Folder to write it to.")],
+    seed: Annotated[int, typer.Option(min=0, help="Another seed paints another phantom.")] = 1,
+    small: Annotated[bool, typer.Option("--small", help="One small central slide, and a small slide with spots.")] = False,
+) -> None:
+    """Paint a phantom: stained tissue with planted genes, to try c2lst out without data."""
+    truth = make_phantom(folder, seed, **(SMALL if small else {}))
+    typer.echo(
+        f"Painted {folder / 'central'}, and {folder / 'site'} with {len(truth.spots)} spots and {len(truth.genes)} genes."
+    )
+
+
+if __name__ == "__main__":
+    app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.command()(main)
+    run(app)

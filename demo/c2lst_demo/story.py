@@ -16,7 +16,7 @@ from rich.markup import escape
 from c2lst_demo.answers import Catalogue, Conditioning, Cotrain, Inspected, Results, SiteState
 from c2lst_demo.commands import HOST, Commands
 from c2lst_demo.folder import RUN, SITE, Demo
-from c2lst_demo.phantom import TRUTH, make_phantom
+from c2lst_demo.phantom import SMALL, TRUTH, make_phantom
 from c2lst_shared import journal
 
 STEPS = ("adapt", "synthesise", "evaluate", "cotrain", "report")
@@ -102,10 +102,7 @@ def _paint(demo: Demo, console: Console, *, fast: bool) -> None:
         return
     console.print("Painting a phantom: tissue with planted genes, in place of data (about 20 s) ...")
     with journal.recorded("phantom", demo.out):
-        if fast:
-            make_phantom(demo.data, central_slides=1, central_um=1500, site_um=2400)
-        else:
-            make_phantom(demo.data)
+        make_phantom(demo.data, **(SMALL if fast else {}))
 
 
 def _enrol(commands: Commands, demo: Demo) -> None:

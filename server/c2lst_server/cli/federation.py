@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
-from c2lst_server.cli.options import HomeOption, JsonOption, LogFormatOption, session_of, settings_of
+from c2lst_server.cli.options import HomeOption, LogFormatOption, session_of, settings_of
+from c2lst_shared.command_line import CommandLine, JsonOption, show
 from c2lst_shared.errors import C2lstError
 from c2lst_shared.logs import LogFormat, write_logs
 
-app = typer.Typer()
+app = CommandLine(panel="The service")
 
 
 @app.command()
@@ -33,7 +34,15 @@ def superlink(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Run Flower's SuperLink and the rounds, until stopped; sites reach it through the proxy (proxy-config)."""
+    """Run Flower's SuperLink and the rounds, until stopped; sites reach it through the proxy (proxy-config).
+
+    Listens on loopback, and shows everybody there all of Flower's interfaces: never open its port to a network.
+
+    Examples:
+        c2lst-server superlink
+        c2lst-server superlink --log-format json
+        c2lst-server superlink --check
+    """
     if check:
         _check(home, grace, as_json)
         return
@@ -67,8 +76,14 @@ def proxy_config(
     superlink_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of `c2lst-server superlink`.")] = 9092,
     whole: Annotated[bool, typer.Option("--whole", help="A complete nginx.conf, not a part of one for conf.d.")] = False,
     home: HomeOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Write the nginx configuration of the one public port: the API, and of SuperLink what sites need."""
+    """Write the nginx configuration of the one public port: the API, and of SuperLink what sites need.
+
+    Examples:
+        c2lst-server proxy-config --out c2lst.conf --server-name central.example.org --tls-cert cert.pem --tls-key key.pem
+        c2lst-server proxy-config --out nginx.conf --server-name localhost --tls-cert cert.pem --tls-key key.pem --whole
+    """
     from c2lst_server.federation.link import Link
     from c2lst_server.federation.nginx import Proxy, write_configuration
 
@@ -76,7 +91,8 @@ def proxy_config(
     link.renew_certificate()  # nginx does not start without it
     proxy = Proxy(server_name, port, tls_cert.resolve(), tls_key.resolve(), api, link.address, link.certificate)
     write_configuration(out, proxy, whole=whole)
-    typer.echo(f"Wrote {out}. Next: {'nginx -c ' + str(out.resolve()) if whole else 'put it into conf.d and reload nginx'}")
+    following = f"nginx -c {out.resolve()}" if whole else "put it into conf.d and reload nginx"
+    show({"out": out, "server_name": server_name, "port": port}, [f"Wrote {out}. Next: {following}"], as_json=as_json)
 
 
 def _check(home: Path | None, grace: float, as_json: bool) -> None:
@@ -89,6 +105,9 @@ def _check(home: Path | None, grace: float, as_json: bool) -> None:
     except C2lstError as error:  # any other exit code than 0 and 1 is not for health checks
         typer.echo(str(error), err=True)
         raise typer.Exit(1) from None
-    typer.echo(found.model_dump_json(indent=1) if as_json else found.found, err=not found.well and not as_json)
+    if as_json or found.well:
+        show(found, [found.found], as_json=as_json)
+    else:
+        typer.echo(found.found, err=True)
     if not found.well:
         raise typer.Exit(1)

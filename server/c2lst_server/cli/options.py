@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from c2lst_server.cli.completion import complete_preset, complete_run, complete_site
+from c2lst_shared.command_line import COMMON
 from c2lst_shared.logs import LogFormat
 
 if TYPE_CHECKING:
@@ -20,14 +22,24 @@ if TYPE_CHECKING:
 
 HomeOption = Annotated[
     Path | None,
-    typer.Option("--home", help="State folder (C2LST_SERVER_HOME); ~/.local/share/c2lst-server by default."),
+    typer.Option(
+        "--home", help="State folder (C2LST_SERVER_HOME); ~/.local/share/c2lst-server by default.", rich_help_panel=COMMON
+    ),
 ]
 PassphraseFileOption = Annotated[
     Path | None,
-    typer.Option(help="File whose first line is the passphrase of the keys; else C2LST_SERVER_PASSPHRASE, or you are asked."),
+    typer.Option(
+        help="File whose first line is the passphrase of the keys; else C2LST_SERVER_PASSPHRASE, or you are asked.",
+        rich_help_panel=COMMON,
+    ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 LogFormatOption = Annotated[LogFormat, typer.Option(help="Of the lines on standard error: text or json.")]
+PresetOption = Annotated[
+    str,
+    typer.Option(help="tiny (a CPU in minutes), small (a CPU in an hour) or paper (a GPU).", autocompletion=complete_preset),
+]
+RunArgument = Annotated[str, typer.Argument(help="Name of a finished run.", autocompletion=complete_run)]
+SiteArgument = Annotated[str, typer.Argument(metavar="SITE", help="Name of the site.", autocompletion=complete_site)]
 
 
 def settings_of(home: Path | None, passphrase_file: Path | None = None) -> Settings:
@@ -65,7 +77,9 @@ def passphrase_of(settings: Settings, *, confirm: bool = False) -> Callable[[], 
     def find() -> str:
         if settings.has_passphrase or not sys.stdin.isatty():
             return settings.read_passphrase()
-        answer: str = typer.prompt("Passphrase of the root and targets keys", hide_input=True, confirmation_prompt=confirm)
+        answer: str = typer.prompt(
+            "Passphrase of the root and targets keys", hide_input=True, confirmation_prompt=confirm, err=True
+        )
         return answer
 
     return find
@@ -76,11 +90,9 @@ def size_in_words(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
 
 
-def print_table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, empty: str) -> None:
-    """Print rows under titles, or what to say when there are none."""
+def table(titles: tuple[str, ...], rows: Sequence[tuple[str, ...]], *, empty: str) -> list[str]:
+    """Return the lines of a table, or what to say when there are no rows."""
     if not rows:
-        typer.echo(empty)
-        return
+        return [empty]
     widths = [max(len(row[column]) for row in [titles, *rows]) for column in range(len(titles))]
-    for row in [titles, *rows]:
-        typer.echo("  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip())
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in [titles, *rows]]

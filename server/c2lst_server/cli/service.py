@@ -1,9 +1,7 @@
-"""Commands about the service itself: begin, train, serve, status."""
+"""Commands about the service itself: begin, serve, status."""
 
 from __future__ import annotations
 
-import logging
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -11,16 +9,16 @@ import typer
 
 from c2lst_server.cli.options import (
     HomeOption,
-    JsonOption,
-    LogFormatOption,
     PassphraseFileOption,
     passphrase_of,
     session_of,
     settings_of,
 )
-from c2lst_shared.logs import LogFormat, write_logs
+from c2lst_shared.command_line import CommandLine, JsonOption, show
+from c2lst_shared.logs import LogFormat
 
-app = typer.Typer()
+app = CommandLine(panel="The service")
+TLS, METRICS = "Encryption", "Logs and metrics"
 
 
 @app.command()
@@ -30,8 +28,17 @@ def init(
     make_passphrase_file: Annotated[
         bool, typer.Option(help="Make the passphrase file with a random passphrase when it is not there (for trying out).")
     ] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Make keys, the signed repository and the database; run again to update the database's tables."""
+    """Make keys, the signed repository and the database; run again to update the database's tables.
+
+    Asks for the passphrase of the root and targets keys. Keep copies of these keys on other media, and tell sites the
+    fingerprint that is printed.
+
+    Examples:
+        c2lst-server init
+        c2lst-server init --passphrase-file passphrase --make-passphrase-file
+    """
     from c2lst_server.db.session import migrate
     from c2lst_server.publishing import initialise, passphrase
 
@@ -46,103 +53,60 @@ def init(
         initialise.initialise(folders, passphrase_of(settings, confirm=True)())
     migrated = migrate(settings)
     if made:
-        typer.echo(f"Made the keys, the signed repository and the database in {folders.path}.")
-        typer.echo(f"Keep copies of the root and targets keys in {folders.keys} elsewhere, with their passphrase.")
+        lines = [
+            f"Made the keys, the signed repository and the database in {folders.path}.",
+            f"Keep copies of the root and targets keys in {folders.keys} elsewhere, with their passphrase.",
+        ]
     elif migrated:
-        typer.echo(f"Updated the tables of the database; keys and releases in {folders.path} are as they were.")
+        lines = [f"Updated the tables of the database; keys and releases in {folders.path} are as they were."]
     else:
-        typer.echo(f"{folders.path} is initialised already; nothing was changed.")
-    typer.echo(f"Root fingerprint (SHA-256): {initialise.root_fingerprint(folders)}")
-
-
-@app.command()
-def train(
-    organ: Annotated[str, typer.Option(help="What the backbone is for, for example mob or breast.")],
-    images: Annotated[Path, typer.Option(help="Folder of H&E slides or of tiles, or a corpus of `tiles build`.")],
-    preset: Annotated[str, typer.Option(help="tiny (a CPU in minutes), small (a CPU in an hour) or paper (a GPU).")] = "small",
-    um_per_px: Annotated[
-        float | None, typer.Option(min=0.01, max=100, help="Micrometres per pixel, where the images do not say.")
-    ] = None,
-    run: Annotated[str | None, typer.Option(help="Name of the run; ORGAN-PRESET by default.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Training steps, instead of the preset's.")] = None,
-    overlap: Annotated[float, typer.Option(min=0, max=0.9, help="Overlap of neighbouring tiles.")] = 0.5,
-    min_tissue: Annotated[float, typer.Option(min=0, max=1, help="Least fraction of tissue in a tile.")] = 0.5,
-    seed: Annotated[int, typer.Option(min=0, help="Of weights, batches and noise.")] = 0,
-    quality_filter: Annotated[
-        bool, typer.Option("--quality-filter/--no-quality-filter", help="Leave out blurred, folded and pen-marked tiles.")
-    ] = True,
-    corpus_workers: Annotated[
-        int | None, typer.Option(min=1, help="Processes that prepare tiles; by default one per core, at most 8.")
-    ] = None,
-    log_format: Annotated[
-        LogFormat, typer.Option(help="text: progress for people; json: a line of JSON now and then on standard error.")
-    ] = LogFormat.TEXT,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Tile and normalise the images, then stop.")] = False,
-    home: HomeOption = None,
-) -> None:
-    """Tile and stain-normalise images, then pretrain a backbone; the same command resumes after a stop."""
-    from c2lst_server.tiles.processes import default_workers
-    from c2lst_server.training import pretrain
-    from c2lst_shared.diffusion.workers import join_workers
-    from c2lst_shared.presets import get_preset
-    from c2lst_shared.progress import Progress, Silent, console_progress, logged_progress
-    from c2lst_shared.stopping import stop_on_signal
-
-    chosen = get_preset(preset).with_training_steps(steps)
-    name = run or f"{organ}-{preset}"
-    workers = join_workers()
-    progress: AbstractContextManager[Progress] = console_progress()
-    if log_format == LogFormat.JSON:
-        write_logs(log_format)
-        progress = nullcontext(logged_progress(logging.getLogger(__name__)))
-    with progress as shown, stop_on_signal() as stop:
-        record = pretrain.train(
-            settings_of(home).folders,
-            organ=organ,
-            images=images,
-            preset=chosen,
-            run_id=name,
-            um_per_px=um_per_px,
-            overlap=overlap,
-            min_tissue=min_tissue,
-            seed=seed,
-            quality_filter=quality_filter,
-            corpus_only=dry_run,
-            corpus_workers=corpus_workers or default_workers(),
-            progress=shown if workers.is_first else Silent(),
-            stop=stop,
-            workers=workers,
-        )
-    if not workers.is_first:
-        return
-    typer.echo(f"Corpus of {record.tiles} tiles from {record.images} images.")
-    if record.state == "finished":
-        typer.echo(
-            f"Run {name} is trained: validation loss {record.metrics['validation_loss']:.4f} after {record.steps_done} steps."
-        )
-        typer.echo(f"Next: c2lst-server publish {name} --organ {organ}")
+        lines = [f"{folders.path} is initialised already; nothing was changed."]
+    fingerprint = initialise.root_fingerprint(folders)
+    result = {"home": folders.path, "made": made, "migrated": migrated, "root_sha256": fingerprint}
+    show(result, [*lines, f"Root fingerprint (SHA-256): {fingerprint}"], as_json=as_json)
 
 
 @app.command()
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
-    tls_cert: Annotated[Path | None, typer.Option(help="Certificate with its chain, PEM.")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.")] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate with its chain, PEM.", rich_help_panel=TLS)] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its private key, PEM.", rich_help_panel=TLS)] = None,
     insecure_http: Annotated[
-        bool, typer.Option("--insecure-http", help="Allow plain HTTP on other addresses than loopback.")
+        bool,
+        typer.Option("--insecure-http", help="Allow plain HTTP on other addresses than loopback.", rich_help_panel=TLS),
     ] = False,
-    log_format: LogFormatOption = LogFormat.TEXT,
+    log_format: Annotated[
+        LogFormat, typer.Option(help="Of the lines on standard error: text or json.", rich_help_panel=METRICS)
+    ] = LogFormat.TEXT,
     metrics_port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Serve Prometheus metrics at this port, apart from the public one.")
+        int | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            help="Serve Prometheus metrics at this port, apart from the public one.",
+            rich_help_panel=METRICS,
+        ),
     ] = None,
-    metrics_host: Annotated[str, typer.Option(help="Address for that; other than loopback needs a token.")] = "127.0.0.1",
+    metrics_host: Annotated[
+        str, typer.Option(help="Address for that; other than loopback needs a token.", rich_help_panel=METRICS)
+    ] = "127.0.0.1",
     metrics_token_file: Annotated[
-        Path | None, typer.Option(help="Its first line must be shown as a bearer token to read metrics.")
+        Path | None,
+        typer.Option(help="Its first line must be shown as a bearer token to read metrics.", rich_help_panel=METRICS),
     ] = None,
     home: HomeOption = None,
 ) -> None:
-    """Serve releases and enrolment over HTTP, and sign the timestamp again every day."""
+    """Serve releases and enrolment over HTTP, and sign the timestamp again every day.
+
+    Runs until stopped (Ctrl-C, SIGTERM). Where rounds are held, a proxy stands in front of it (`proxy-config`), and it listens
+    on loopback.
+
+    Examples:
+        c2lst-server serve
+        c2lst-server serve --host 0.0.0.0 --port 443 --tls-cert cert.pem --tls-key key.pem
+        c2lst-server serve --log-format json --metrics-port 9464
+    """
     from c2lst_server import serve as serving
     from c2lst_shared.metrics_listener import MetricsPlace
 
@@ -152,20 +116,24 @@ def serve(
 
 @app.command()
 def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Show fingerprint, expiry dates, releases, sites, and which of them are online."""
+    """Show fingerprint, expiry dates, releases, sites, and which of them are online.
+
+    Examples:
+        c2lst-server status
+        c2lst-server status --json
+    """
     from c2lst_server.status import read_status
 
     settings = settings_of(home)
     with session_of(settings) as session:
         state = read_status(settings.folders, session)
-    if as_json:
-        typer.echo(state.model_dump_json(indent=1))
-        return
-    typer.echo(f"Home              {state.home}")
-    typer.echo(f"Root fingerprint  {state.root_sha256}")
-    typer.echo(f"Releases          {', '.join(state.releases) or 'none yet'}")
-    typer.echo(f"Sites             {', '.join(f'{count} {kind}' for kind, count in state.sites.items()) or 'none yet'}")
     linked = "SuperLink does not answer" if state.online is None else ", ".join(state.online) or "none"
-    typer.echo(f"Sites online      {linked}")
-    for role, expires in state.expires.items():
-        typer.echo(f"{role + ' expires':<17} {expires:%Y-%m-%d %H:%M} UTC")
+    lines = [
+        f"Home              {state.home}",
+        f"Root fingerprint  {state.root_sha256}",
+        f"Releases          {', '.join(state.releases) or 'none yet'}",
+        f"Sites             {', '.join(f'{count} {kind}' for kind, count in state.sites.items()) or 'none yet'}",
+        f"Sites online      {linked}",
+        *(f"{role + ' expires':<17} {expires:%Y-%m-%d %H:%M} UTC" for role, expires in state.expires.items()),
+    ]
+    show(state, lines, as_json=as_json)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from c2lst_server.cli.options import HomeOption, JsonOption, print_table, session_of, settings_of
+from c2lst_server.cli.options import HomeOption, SiteArgument, session_of, settings_of, table
+from c2lst_shared.command_line import CommandLine, JsonOption, show
 
-sites_app = typer.Typer(no_args_is_help=True, help="The institutions that may pull releases and take part in rounds.")
+sites_app = CommandLine(help="The institutions that may pull releases and take part in rounds.")
 
 
 @sites_app.command("add")
@@ -21,60 +21,86 @@ def add_site(
     ca: Annotated[Path | None, typer.Option(help="PEM of the certificate authority that the site shall accept.")] = None,
     insecure_http: Annotated[bool, typer.Option("--insecure-http", help="Allow an http:// URL of another machine.")] = False,
     home: HomeOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Invite a site: write its one-time enrolment file. Repeat to replace a file that was lost before use."""
+    """Invite a site: write its one-time enrolment file. Repeat to replace a file that was lost before use.
+
+    Hand the file over by a way that only the site reads, and the fingerprint by another, such as the telephone.
+
+    Examples:
+        c2lst-server sites add hospital-a --url https://central.example.org --out hospital-a.json
+        c2lst-server sites add hospital-a --url https://central.example.org --ca secrets/ca.pem --out hospital-a.json
+    """
     from c2lst_server.sites import registry
 
     settings = settings_of(home)
     with session_of(settings) as session:
         address = registry.Address(url, registry.read_ca(ca) if ca else None, insecure_http)
         file = registry.invite(session, settings.folders, name, address, out=out)
-    typer.echo(f"Wrote {out}: it enrols site {name} once, until {file.expires:%Y-%m-%d %H:%M} UTC. Treat it as a secret.")
-    typer.echo(f"Root fingerprint to compare with the site: {file.root_sha256}")
+    lines = [
+        f"Wrote {out}: it enrols site {name} once, until {file.expires:%Y-%m-%d %H:%M} UTC. Treat it as a secret.",
+        f"Root fingerprint to compare with the site: {file.root_sha256}",
+    ]
+    result = {"site": name, "out": out, "expires": file.expires, "root_sha256": file.root_sha256}
+    show(result, lines, as_json=as_json)
 
 
 @sites_app.command("list")
 def list_sites(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """List all sites."""
+    """List all sites.
+
+    Examples:
+        c2lst-server sites list
+        c2lst-server sites list --json
+    """
     from c2lst_server.sites import registry
 
     with session_of(settings_of(home)) as session:
         sites = registry.list_sites(session)
-    if as_json:
-        typer.echo(json.dumps([site.model_dump(mode="json") for site in sites], indent=1))
-        return
     rows = [
         (site.name, site.state, f"{site.enrolled:%Y-%m-%d}" if site.enrolled else "-", site.key_fingerprint or "-")
         for site in sites
     ]
-    print_table(("SITE", "STATE", "ENROLLED", "KEY FINGERPRINT"), rows, empty="No site yet.")
+    show(sites, table(("SITE", "STATE", "ENROLLED", "KEY FINGERPRINT"), rows, empty="No site yet."), as_json=as_json)
 
 
 @sites_app.command("suspend")
-def suspend_site(name: str, home: HomeOption = None) -> None:
-    """Stop dealing with a site; its unused enrolment file becomes void."""
+def suspend_site(name: SiteArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Stop dealing with a site, at once; its unused enrolment file becomes void.
+
+    Examples:
+        c2lst-server sites suspend hospital-a
+    """
     from c2lst_server.sites import registry
 
     with session_of(settings_of(home)) as session:
-        registry.suspend(session, name)
-    typer.echo(f"Site {name} is suspended.")
+        site = registry.suspend(session, name)
+    show(site, [f"Site {name} is suspended."], as_json=as_json)
 
 
 @sites_app.command("resume")
-def resume_site(name: str, home: HomeOption = None) -> None:
-    """Deal with a suspended site again."""
+def resume_site(name: SiteArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Deal with a suspended site again.
+
+    Examples:
+        c2lst-server sites resume hospital-a
+    """
     from c2lst_server.sites import registry
 
     with session_of(settings_of(home)) as session:
-        state = registry.resume(session, name).state
-    typer.echo(f"Site {name} is {state} again.")
+        site = registry.resume(session, name)
+    show(site, [f"Site {name} is {site.state} again."], as_json=as_json)
 
 
 @sites_app.command("remove")
-def remove_site(name: str, home: HomeOption = None) -> None:
-    """Forget a site and its key; what it has pulled stays with it."""
+def remove_site(name: SiteArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
+    """Forget a site and its key; what it has pulled stays with it.
+
+    Examples:
+        c2lst-server sites remove hospital-a
+    """
     from c2lst_server.sites import registry
 
     with session_of(settings_of(home)) as session:
         registry.remove(session, name)
-    typer.echo(f"Site {name} is removed.")
+    show({"removed": name}, [f"Site {name} is removed."], as_json=as_json)

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from c2lst_server.cli.options import JsonOption, print_table
+from c2lst_server.cli.completion import complete_preset
+from c2lst_server.cli.options import table
+from c2lst_shared.command_line import CommandLine, JsonOption, show
 
 if TYPE_CHECKING:
     from c2lst_server.tiles.corpus import Corpus
 
-tiles_app = typer.Typer(no_args_is_help=True, help="Tiles to train on: slides are cut, ready-made tiles collected.")
+tiles_app = CommandLine(help="Tiles to train on: slides are cut, ready-made tiles collected.")
+TILE, KEPT, WORK = "What a tile is", "Which tiles are kept", "How it is done"
+CorpusArgument = Annotated[Path, typer.Argument(help="Folder of the corpus.")]
 OutOption = Annotated[Path, typer.Option(help="Folder for the corpus.")]
 
 
@@ -22,35 +26,71 @@ def build(
     images: Annotated[Path, typer.Option(help="Folder of H&E slides, or of ready-made tiles in subfolders.")],
     out: OutOption,
     organ: Annotated[str | None, typer.Option(help="What the tiles show, for the record.")] = None,
-    preset: Annotated[str, typer.Option(help="Whose tile size: tiny, small or paper.")] = "small",
-    um_per_px: Annotated[
-        float | None, typer.Option(min=0.01, max=100, help="Micrometres per pixel, where the images do not say.")
-    ] = None,
-    patch_um: Annotated[
-        float | None, typer.Option(min=1, max=10_000, help="Tissue that a tile shows, micrometres; the preset's by default.")
-    ] = None,
     kind: Annotated[
         str | None, typer.Option(help="What the images are: slides or tiles; by default the folder shows it.")
     ] = None,
-    overlap: Annotated[float, typer.Option(min=0, max=0.9, help="Overlap of neighbouring tiles of a slide.")] = 0.5,
-    min_tissue: Annotated[float, typer.Option(min=0, max=1, help="Least fraction of tissue in a tile.")] = 0.5,
+    preset: Annotated[
+        str,
+        typer.Option(help="Whose tile size: tiny, small or paper.", rich_help_panel=TILE, autocompletion=complete_preset),
+    ] = "small",
+    um_per_px: Annotated[
+        float | None,
+        typer.Option(min=0.01, max=100, help="Micrometres per pixel, where the images do not say.", rich_help_panel=TILE),
+    ] = None,
+    patch_um: Annotated[
+        float | None,
+        typer.Option(
+            min=1, max=10_000, help="Tissue that a tile shows, micrometres; the preset's by default.", rich_help_panel=TILE
+        ),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="Image whose stain the tiles get; a typical slide by default.", rich_help_panel=TILE),
+    ] = None,
+    overlap: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Overlap of neighbouring tiles of a slide.", rich_help_panel=KEPT)
+    ] = 0.5,
+    min_tissue: Annotated[
+        float, typer.Option(min=0, max=1, help="Least fraction of tissue in a tile.", rich_help_panel=KEPT)
+    ] = 0.5,
     quality_filter: Annotated[
-        bool, typer.Option("--quality-filter/--no-quality-filter", help="Leave out blurred, folded and pen-marked tiles.")
+        bool,
+        typer.Option(
+            "--quality-filter/--no-quality-filter",
+            help="Leave out blurred, folded and pen-marked tiles.",
+            rich_help_panel=KEPT,
+        ),
     ] = True,
-    reference: Annotated[Path | None, typer.Option(help="Image whose stain the tiles get; a typical slide by default.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of stain samples and of the choice of slides that are held out.")] = 0,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default one per core, at most 8.")] = None,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, help="Of stain samples and of the choice of slides that are held out.", rich_help_panel=WORK),
+    ] = 0,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes; by default one per core, at most 8.", rich_help_panel=WORK)
+    ] = None,
     shard: Annotated[
-        str | None, typer.Option(help="Build part i of n only, from 0/n to (n - 1)/n; then run tiles merge once.")
+        str | None,
+        typer.Option(help="Build part i of n only, from 0/n to (n - 1)/n; then run tiles merge once.", rich_help_panel=WORK),
     ] = None,
     output: Annotated[
-        str, typer.Option("--format", help="npy (one file) or webdataset (tar shards, smaller, decoded as they are read).")
+        str,
+        typer.Option(
+            "--format",
+            help="npy (one file) or webdataset (tar shards, smaller, decoded as they are read).",
+            rich_help_panel=WORK,
+        ),
     ] = "npy",
+    as_json: JsonOption = False,
 ) -> None:
     """Cut, check and stain-normalise tiles; run again, it goes on where it stopped.
 
     With --shard, many machines build one corpus: a Slurm array passes --shard $SLURM_ARRAY_TASK_ID/n, an indexed Kubernetes job
     --shard $JOB_COMPLETION_INDEX/n, all of them with the same --out; then tiles merge makes the corpus of the parts.
+
+    Examples:
+        c2lst-server tiles build --images slides/ --organ breast --um-per-px 0.5 --out corpus/
+        c2lst-server tiles build --images spider/ --kind tiles --organ skin --out corpus/
+        c2lst-server tiles build --images slides/ --um-per-px 0.5 --out corpus/ --shard 3/16
     """
     from c2lst_server.tiles.build import build_corpus, origin_of
     from c2lst_server.tiles.merge import merge
@@ -83,38 +123,50 @@ def build(
             record = build_part(origin, out, *(part or (0, 1)), workers=workers or default_workers(), progress=shown)
             if part is not None:
                 tiles = sum(slide.count for slide in record.slides)
-                typer.echo(f"Part {shard}: {tiles} tiles of {len(record.slides)} slides in {len(record.shards)} shards.")
-                typer.echo(f"Next, when all parts are built: c2lst-server tiles merge {out}")
+                lines = [
+                    f"Part {shard}: {tiles} tiles of {len(record.slides)} slides in {len(record.shards)} shards.",
+                    f"Next, when all parts are built: c2lst-server tiles merge {out}",
+                ]
+                show(record, lines, as_json=as_json)
                 return
             corpus = merge(out)
-    _print_summary(corpus)
+    show(corpus.record, _summary(corpus), as_json=as_json)
 
 
 @tiles_app.command()
-def merge(out: Annotated[Path, typer.Argument(help="Folder of the corpus.")]) -> None:
-    """Make one corpus of all parts that tiles build --shard left; no tile is read or copied."""
+def merge(out: CorpusArgument, as_json: JsonOption = False) -> None:
+    """Make one corpus of all parts that tiles build --shard left; no tile is read or copied.
+
+    Examples:
+        c2lst-server tiles merge corpus/
+    """
     from c2lst_server.tiles.merge import merge
 
-    _print_summary(merge(out))
+    corpus = merge(out)
+    show(corpus.record, _summary(corpus), as_json=as_json)
 
 
-@tiles_app.command()
-def show(
-    out: Annotated[Path, typer.Argument(help="Folder of the corpus.")],
+@tiles_app.command("show")
+def show_corpus(
+    out: CorpusArgument,
     sheet: Annotated[Path | None, typer.Option(help="Where the contact sheet goes; contact_sheet.png in the folder.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show slides, tiles, what was refused and why, the split, and write a contact sheet."""
+    """Show slides, tiles, what was refused and why, the split, and write a contact sheet.
+
+    Look at the sheet before you believe the numbers.
+
+    Examples:
+        c2lst-server tiles show corpus/
+        c2lst-server tiles show corpus/ --sheet look.png --json
+    """
     from c2lst_server.tiles.contact_sheet import save_contact_sheet
     from c2lst_server.tiles.corpus import Corpus
 
     corpus = Corpus.open(out)
     path = sheet or out / "contact_sheet.png"
     save_contact_sheet(path, corpus)
-    if as_json:
-        typer.echo(corpus.record.model_dump_json(indent=1))
-        return
-    print_table(
+    slides = table(
         ("SLIDE", "TILES", "REFUSED", "REPEATED", "UM/PX"),
         [
             (slide.name, str(slide.count), _reasons(slide.refused), str(slide.duplicates), f"{slide.um_per_px:.3g}")
@@ -122,22 +174,22 @@ def show(
         ],
         empty="No slide.",
     )
-    _print_summary(corpus)
-    typer.echo(f"Contact sheet  {path}")
+    show(corpus.record, [*slides, *_summary(corpus), f"Contact sheet  {path}"], as_json=as_json)
 
 
-def _print_summary(corpus: Corpus) -> None:
+def _summary(corpus: Corpus) -> list[str]:
     record = corpus.record
     refused = sum((Counter(slide.refused) for slide in record.slides), Counter[str]())
     looked_at = record.count + refused.total() + sum(slide.duplicates for slide in record.slides)
-    held_out = len(corpus.validation_indices)
-    typer.echo(f"Corpus         {corpus.folder}{f' of {record.organ}' if record.organ else ''}")
-    typer.echo(f"Tiles          {record.count} of {looked_at}, {len(record.slides)} slides")
-    typer.echo(f"Refused        {_reasons(refused)}")
-    typer.echo(f"Repeated       {sum(slide.duplicates for slide in record.slides)}")
-    typer.echo(f"Split          {len(corpus.train_indices)} to train on, {held_out} held out")
-    typer.echo(f"Tile           {record.settings.image_px} px, {record.settings.patch_um:g} um")
-    typer.echo(f"Stain of       {record.reference}")
+    return [
+        f"Corpus         {corpus.folder}{f' of {record.organ}' if record.organ else ''}",
+        f"Tiles          {record.count} of {looked_at}, {len(record.slides)} slides",
+        f"Refused        {_reasons(refused)}",
+        f"Repeated       {sum(slide.duplicates for slide in record.slides)}",
+        f"Split          {len(corpus.train_indices)} to train on, {len(corpus.validation_indices)} held out",
+        f"Tile           {record.settings.image_px} px, {record.settings.patch_um:g} um",
+        f"Stain of       {record.reference}",
+    ]
 
 
 def _reasons(refused: dict[str, int]) -> str:

@@ -8,16 +8,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from c2lst_server.cli.options import HomeOption, JsonOption, print_table, session_of, settings_of
+from c2lst_server.cli.completion import complete_training
+from c2lst_server.cli.options import HomeOption, PresetOption, session_of, settings_of, table
+from c2lst_shared.command_line import CommandLine, JsonOption, show
 
 if TYPE_CHECKING:
     from c2lst_server.trainings.store import TrainingView
 
-app = typer.Typer()
-trainings_app = typer.Typer(no_args_is_help=True, help="Trainings that wait for a trainer, run, or are over.")
+app = CommandLine(panel="Training")
+trainings_app = CommandLine(help="Trainings that wait for a trainer, run, or are over.")
 
 TrainingArgument = Annotated[
-    str, typer.Argument(metavar="TRAINING", help="Its identifier, an unambiguous beginning of it, or the name of its run.")
+    str,
+    typer.Argument(
+        metavar="TRAINING",
+        help="Its identifier, an unambiguous beginning of it, or the name of its run.",
+        autocompletion=complete_training,
+    ),
 ]
 WATCH_SECONDS = 2.0
 
@@ -28,7 +35,14 @@ def trainer(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Work on queued trainings, one at a time, until stopped; start several, on as many machines as share the database."""
+    """Work on queued trainings, one at a time, until stopped; start several, on as many machines as share the database.
+
+    With --json one line per beginning and end of a training.
+
+    Examples:
+        c2lst-server trainer
+        c2lst-server trainer --once --json
+    """
     import logging
 
     from c2lst_server.db.session import wait_for_database
@@ -51,7 +65,7 @@ def trainer(
 def queue_training(
     organ: Annotated[str, typer.Option(help="What the backbone is for, for example mob or breast.")],
     images: Annotated[str, typer.Option(help="Name of a folder in C2LST_SERVER_IMAGES: slides, tiles or a corpus.")],
-    preset: Annotated[str, typer.Option(help="tiny (a CPU in minutes), small (a CPU in an hour) or paper (a GPU).")] = "small",
+    preset: PresetOption = "small",
     um_per_px: Annotated[float | None, typer.Option(help="Micrometres per pixel, where the images do not say.")] = None,
     run: Annotated[str | None, typer.Option(help="Name of the run; ORGAN-PRESET by default.")] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps, instead of the preset's.")] = None,
@@ -60,7 +74,14 @@ def queue_training(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Queue a training for the next trainer that is free."""
+    """Queue a training for the next trainer that is free.
+
+    It names a folder of C2LST_SERVER_IMAGES, never a path (docs/training.md).
+
+    Examples:
+        c2lst-server trainings queue --organ mob --images mob-sections --um-per-px 2.75 --dry-run
+        c2lst-server trainings queue --organ breast --images breast-slides --preset paper
+    """
     from pydantic import ValidationError
 
     from c2lst_server.trainings import store
@@ -79,30 +100,31 @@ def queue_training(
     settings = settings_of(home)
     with session_of(settings) as session:
         if dry_run:
-            typer.echo(store.checked(session, settings, wanted).model_dump_json(indent=1))
+            show(store.checked(session, settings, wanted), [], as_json=True)
             if not as_json:
                 typer.echo("Would be queued; nothing was.", err=True)
             return
         found = store.queue(session, settings, wanted)
-    if as_json:
-        typer.echo(found.model_dump_json(indent=1))
-        return
-    typer.echo(f"Training {found.training_id} of run {found.run} is queued.")
-    typer.echo(f"Next: c2lst-server trainings show {found.training_id} --watch (while a `c2lst-server trainer` runs)")
+    lines = [
+        f"Training {found.training_id} of run {found.run} is queued.",
+        f"Next: c2lst-server trainings show {found.training_id} --watch (while a `c2lst-server trainer` runs)",
+    ]
+    show(found, lines, as_json=as_json)
 
 
 @trainings_app.command("list")
 def list_trainings(home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """List all trainings, the newest first."""
+    """List all trainings, the newest first.
+
+    Examples:
+        c2lst-server trainings list
+    """
     from c2lst_server.trainings import store
 
     with session_of(settings_of(home)) as session:
         found = store.list_trainings(session)
-    if as_json:
-        typer.echo(json.dumps([each.model_dump(mode="json") for each in found], indent=1))
-        return
     rows = [(each.training_id, each.run, f"{each.queued:%Y-%m-%d %H:%M}", each.in_words()) for each in found]
-    print_table(("TRAINING", "RUN", "QUEUED", "STATE"), rows, empty="No training yet.")
+    show(found, table(("TRAINING", "RUN", "QUEUED", "STATE"), rows, empty="No training yet."), as_json=as_json)
 
 
 @trainings_app.command("show")
@@ -112,7 +134,14 @@ def show_training(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show how far a training is, its losses, and why it failed."""
+    """Show how far a training is, its losses, and why it failed.
+
+    With --watch --json one line of JSON whenever something changed.
+
+    Examples:
+        c2lst-server trainings show mob-small
+        c2lst-server trainings show mob-small --watch
+    """
     from c2lst_server.trainings import store
 
     with session_of(settings_of(home)) as session:
@@ -128,46 +157,54 @@ def show_training(
             session.rollback()
             found = store.show(session, found.training_id)
         detail = store.why(session, found.training_id)
-    if as_json:
-        typer.echo(json.dumps(found.model_dump(mode="json") | {"detail": detail}, indent=None if watch else 1))
+    result = found.model_dump(mode="json") | {"detail": detail}
+    if as_json and watch:
+        typer.echo(json.dumps(result))
         return
-    _print(found, detail)
+    show(result, _lines(found, detail), as_json=as_json)
 
 
 @trainings_app.command("cancel")
 def cancel_training(training: TrainingArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Stop a training: at once while it waits, else after it has saved; `resume` goes on from there."""
+    """Stop a training: at once while it waits, else after it has saved; `resume` goes on from there.
+
+    Examples:
+        c2lst-server trainings cancel mob-small
+    """
     from c2lst_server.trainings import store
 
     with session_of(settings_of(home)) as session:
         found = store.cancel(session, training)
     asked = "is asked to save and stop" if found.state == "cancelling" else f"is {found.state}"
-    typer.echo(found.model_dump_json(indent=1) if as_json else f"Training {found.training_id} {asked}.")
+    show(found, [f"Training {found.training_id} {asked}."], as_json=as_json)
 
 
 @trainings_app.command("resume")
 def resume_training(training: TrainingArgument, home: HomeOption = None, as_json: JsonOption = False) -> None:
-    """Queue a training again that was cancelled or failed; it goes on from its checkpoint."""
+    """Queue a training again that was cancelled or failed; it goes on from its checkpoint.
+
+    Examples:
+        c2lst-server trainings resume mob-small
+    """
     from c2lst_server.trainings import store
 
     with session_of(settings_of(home)) as session:
         found = store.resume(session, training)
-    typer.echo(found.model_dump_json(indent=1) if as_json else f"Training {found.training_id} is queued again.")
+    show(found, [f"Training {found.training_id} is queued again."], as_json=as_json)
 
 
-def _print(found: TrainingView, detail: str | None) -> None:
-    typer.echo(f"Training  {found.training_id}, {found.in_words()}")
-    typer.echo(f"Run       {found.run}")
-    for name, value in found.plan.model_dump(exclude={"run"}, exclude_none=True).items():
-        typer.echo(f"  {name:<10}{value}")
+def _lines(found: TrainingView, detail: str | None) -> list[str]:
+    lines = [f"Training  {found.training_id}, {found.in_words()}", f"Run       {found.run}"]
+    plan = found.plan.model_dump(exclude={"run"}, exclude_none=True)
+    lines += [f"  {name:<10}{value}" for name, value in plan.items()]
     if detail:
-        typer.echo(f"Error     {detail}")
+        lines.append(f"Error     {detail}")
     shown = found.curve[:: max(1, len(found.curve) // 8)]
     if shown:
-        typer.echo(f"Loss      {'  '.join(f'{point.step}: {point.loss:.4f}' for point in shown)}")
-    for name, number in found.metrics.items():
-        typer.echo(f"{name:<9} {number:.4f}")
+        lines.append(f"Loss      {'  '.join(f'{point.step}: {point.loss:.4f}' for point in shown)}")
+    lines += [f"{name:<9} {number:.4f}" for name, number in found.metrics.items()]
     if found.state == "finished":
-        typer.echo(f"Next: c2lst-server publish {found.run} --organ {found.plan.organ}")
+        lines.append(f"Next: c2lst-server publish {found.run} --organ {found.plan.organ}")
     elif found.is_over:
-        typer.echo(f"Next: c2lst-server trainings resume {found.training_id}")
+        lines.append(f"Next: c2lst-server trainings resume {found.training_id}")
+    return lines
