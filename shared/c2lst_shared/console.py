@@ -1,25 +1,43 @@
-"""What both command lines share: errors become one sentence and an exit code; nothing else is printed about them."""
+"""How both command lines end: an error becomes one sentence on standard error and an exit code, nothing on standard output."""
 
 from __future__ import annotations
 
 import sys
+import traceback
+from typing import NoReturn
 
+import click
 import typer
 from rich.console import Console
 
 from c2lst_shared.errors import BadInput, C2lstError
 
 
-def run(app: typer.Typer) -> None:
-    """Run a command line; an error of our own ends it with its sentence on standard error and its exit code."""
+def run(app: typer.Typer) -> NoReturn:
+    """Run a command line and exit with its code (`c2lst_shared.errors.EXIT_CODES`)."""
     try:
-        app()
+        code = app(standalone_mode=False)
     except C2lstError as error:
-        Console(stderr=True, soft_wrap=True).print(f"[bold red]Error:[/] {_plain(str(error))}", highlight=False)
+        _end(str(error), error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
         sys.exit(error.exit_code)
+    except click.UsageError as error:
+        _end(f"{error.format_message()} {_help_of(error)}", BadInput.exit_code)
+    except click.ClickException as error:
+        _end(error.format_message(), BadInput.exit_code)
+    except (click.Abort, EOFError):
+        Console(stderr=True).print("Nothing was done.", highlight=False)
+        sys.exit(1)
     except KeyboardInterrupt:
         Console(stderr=True).print("Stopped.", highlight=False)
         sys.exit(130)
+    except (PermissionError, IsADirectoryError, NotADirectoryError) as error:  # what the machine refuses is no fault of ours
+        _end(f"{error.filename}: {error.strerror}. Give another path, or change what its owner allows.", BadInput.exit_code)
+    except Exception as error:
+        traceback.print_exc()  # without the values of variables, which may be a site's data
+        _end(f"{type(error).__name__}: c2lst did not expect this; please report it with the lines above.", 1)
+    sys.exit(code or 0)
 
 
 def confirm(question: str, *, instead: str) -> None:
@@ -35,7 +53,17 @@ def confirm(question: str, *, instead: str) -> None:
     """
     if not sys.stdin.isatty():
         raise BadInput(f"There is no terminal to ask {question!r} on; pass {instead} to agree beforehand.")
-    typer.confirm(question, abort=True)
+    typer.confirm(question, abort=True, err=True)
+
+
+def _end(sentence: str, code: int) -> NoReturn:
+    Console(stderr=True, soft_wrap=True).print(f"[bold red]Error:[/] {_plain(sentence)}", highlight=False)
+    sys.exit(code)
+
+
+def _help_of(error: click.UsageError) -> str:
+    """Where to look what a command takes."""
+    return f"See `{error.ctx.command_path} --help`." if error.ctx else ""
 
 
 def _plain(text: str) -> str:

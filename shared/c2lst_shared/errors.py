@@ -15,6 +15,16 @@ A message is one sentence that says what is wrong, with the offending value, and
 
 from __future__ import annotations
 
+EXIT_CODES: dict[int, str] = {
+    0: "done",
+    1: "failed; or a check (`doctor`, `--check`) found a fault; or you said no",
+    2: "bad input: a file, option or setting cannot be used, or the disk is full; nothing was changed",
+    3: "not trusted: a release, adapter or log is not what was signed or written",
+    4: "the network or the other side failed; run the same again",
+    5: "another c2lst process works on the same folder; wait for it",
+    130: "stopped (Ctrl-C, SIGTERM) after saving; the same command goes on",
+}
+
 
 class C2lstError(Exception):
     """Root of every error that c2lst raises on purpose."""

@@ -29,7 +29,8 @@ def asked(monkeypatch):
     def listener(*_):
         yield Listener()
 
-    monkeypatch.setattr(cli, "_journey", listener)
+    for module in (cli.steps, cli.study):
+        monkeypatch.setattr(module, "journey_of", listener)
 
     def ask(*words):
         outcome = CliRunner().invoke(cli.app, [*words, "--site", "demo"])

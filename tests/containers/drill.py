@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from engine import ENGINE, ROOT, Failed, Project, build, call, inspect
+from engine import ENGINE, ROOT, Failed, Project, build, call, health_checks, inspect
 
 from c2lst_demo.phantom import make_phantom
 
@@ -114,21 +114,8 @@ class Drill:
             return centre.compose("run", "--rm", "-T", "--no-deps", "-e", f"C2LST_SERVER_PASSPHRASE={key}", "server", *words)
 
         with_passphrase("init")
-        shown = (
-            "--organ",
-            "phantom",
-            "--images",
-            "/images",
-            "--preset",
-            "tiny",
-            "--um-per-px",
-            "2.75",
-            "--steps",
-            "8",
-            "--run",
-            "r",
-        )
-        centre.run("trainer", "train", *shown)
+        images = ("--organ", "phantom", "--images", "/images", "--um-per-px", "2.75")
+        centre.run("trainer", "train", *images, "--preset", "tiny", "--steps", "8", "--run", "r")
         with_passphrase("publish", "r", "--organ", "phantom")
         centre.compose("up", "-d")
         wait_for(lambda: "ok" in centre.inside("server", "python", "-c", ANSWERS), 120, "the server answers in its container")
@@ -262,13 +249,14 @@ def main() -> None:
         drill = Drill(Path(folder))
         Path(folder).chmod(0o755)
         try:
-            drill.prepare()
-            drill.open_centre()
-            for site in drill.sites:
-                drill.open_site(site)
-            drill.look_at_containers()
-            drill.look_at_networks()
-            drill.hold_round()
+            with health_checks():
+                drill.prepare()
+                drill.open_centre()
+                for site in drill.sites:
+                    drill.open_site(site)
+                drill.look_at_containers()
+                drill.look_at_networks()
+                drill.hold_round()
         except Failed as error:
             print(error, file=sys.stderr)
             for project in drill.projects:

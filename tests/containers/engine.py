@@ -7,7 +7,9 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ ENGINE = shlex.split(os.environ.get("CONTAINER_ENGINE", "docker"))
 BUILD = shlex.split(os.environ.get("CONTAINER_BUILD", "docker build"))
 COMPOSE = shlex.split(os.environ.get("CONTAINER_COMPOSE", "docker compose"))
 LABEL = "com.docker.compose"
+LOOK_SECONDS = 3
 
 
 class Failed(Exception):
@@ -49,6 +52,31 @@ def inspect(what: str) -> dict[str, Any]:
     """Return what the engine knows of a container or an image."""
     found: dict[str, Any] = json.loads(call([*ENGINE, "inspect", what]))[0]
     return found
+
+
+@contextmanager
+def health_checks() -> Iterator[None]:
+    """See to it that containers become healthy: podman leaves their checks to systemd timers, which a container or a small
+    machine does not have. Docker runs them itself.
+    """
+    if not ENGINE[0].endswith("podman") or Path("/run/systemd/system").exists():
+        yield
+        return
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(LOOK_SECONDS):
+            starting = [*ENGINE, "ps", "-q", "--filter", "health=starting"]
+            for container in subprocess.run(starting, capture_output=True, text=True, check=False).stdout.split():
+                subprocess.run([*ENGINE, "healthcheck", "run", container], capture_output=True, check=False)
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 @dataclass(frozen=True)

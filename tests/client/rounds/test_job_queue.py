@@ -92,5 +92,5 @@ def test_queue_of_a_later_version_is_left_alone(queue, leases, tmp_path):
     with sqlite3.connect(tmp_path / "rounds" / "queue.sqlite3") as connection:
         connection.execute("PRAGMA user_version = 9")
     connection.close()
-    with pytest.raises(BadArtefact, match="another version"):
+    with pytest.raises(BadInput, match="newer version of c2lst"):
         leases.claim("worker")
