@@ -17,7 +17,7 @@ from c2lst_server.settings import Settings
 from c2lst_shared.wire import EnrolmentRequest, TokenRequest
 
 SWEEP_SECONDS = 60.0  # between two looks for callers that can be forgotten
-SIGN_IN = {EnrolmentRequest.path, TokenRequest.path}  # where secrets could be guessed
+SIGN_IN = {EnrolmentRequest.path, TokenRequest.path, "/dashboard/sign-in"}  # where secrets could be guessed
 
 
 class Limits:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from c2lst_server.cli.options import HomeOption, PassphraseFileOption, passphrase_of, print_table, settings_of
+from c2lst_server.cli.options import HomeOption, PassphraseFileOption, note_action, passphrase_of, print_table, settings_of
 
 keys_app = typer.Typer(no_args_is_help=True, help="The keys that sign: root, targets, snapshot, timestamp.")
 
@@ -38,11 +38,13 @@ def rotate_key(
     passphrase_file: PassphraseFileOption = None,
 ) -> None:
     """Replace a key that was lost, stolen, or has served its time; sites follow by themselves. Needs two root keys here."""
+    from c2lst_server.actions import Action
     from c2lst_server.publishing.rotation import rotate
 
     settings = settings_of(home, passphrase_file)
     version = rotate(settings.folders, name, passphrase_of(settings))
     typer.echo(f"{name} is a new key; root {version} names it. Keep a copy of the new file, and destroy copies of the old one.")
+    note_action(settings, Action.CHANGED_KEYS, name.partition("-")[0], f"replaced {name}, root {version}")
 
 
 @keys_app.command("make")
@@ -66,11 +68,13 @@ def add_key(
     passphrase_file: PassphraseFileOption = None,
 ) -> None:
     """Let one more key sign for a role; how many must sign stays as it is. Needs two root keys here."""
+    from c2lst_server.actions import Action
     from c2lst_server.publishing.key_holders import add_key as add
 
     settings = settings_of(home, passphrase_file)
     version = add(settings.folders, role, public, passphrase_of(settings))
     typer.echo(f"Root {version} knows the key for {role}; sites follow by themselves.")
+    note_action(settings, Action.CHANGED_KEYS, role, f"added {public.name}, root {version}")
 
 
 @keys_app.command("remove")
@@ -82,8 +86,10 @@ def remove_key(
     passphrase_file: PassphraseFileOption = None,
 ) -> None:
     """Let a key sign no more. Needs two root keys here and, for targets, two that stay."""
+    from c2lst_server.actions import Action
     from c2lst_server.publishing.key_holders import remove_key as remove
 
     settings = settings_of(home, passphrase_file)
     version = remove(settings.folders, role, keyid, passphrase_of(settings), key or [])
     typer.echo(f"Root {version} does not know the key any more. Destroy its copies.")
+    note_action(settings, Action.CHANGED_KEYS, role, f"removed {keyid[:16]}, root {version}")

@@ -11,6 +11,7 @@ from c2lst_server.cli.options import (
     HomeOption,
     JsonOption,
     PassphraseFileOption,
+    note_action,
     passphrase_of,
     print_table,
     session_of,
@@ -121,6 +122,7 @@ def withdraw(
     passphrase_file: PassphraseFileOption = None,
 ) -> None:
     """Take a release back: sign that it is not to be used any more. Its number is not given again."""
+    from c2lst_server.actions import Action
     from c2lst_server.publishing.keys import Keyring
     from c2lst_server.publishing.withdraw import withdraw as withdraw_release
     from c2lst_shared.release.targets import split_release
@@ -129,17 +131,20 @@ def withdraw(
     organ, number = split_release(release)
     signed = withdraw_release(settings.folders, Keyring(settings.folders.keys, passphrase_of(settings)), organ, number, reason)
     typer.echo(f"{release} is {signed}. Sites set it aside at their next pull.")
+    note_action(settings, Action.WITHDREW, release, reason)
 
 
 @app.command()
 def renew(home: HomeOption = None, passphrase_file: PassphraseFileOption = None) -> None:
     """Sign the targets and every organ's role again before they expire (90 days)."""
+    from c2lst_server.actions import Action
     from c2lst_server.publishing.keys import Keyring
     from c2lst_server.publishing.refresh import renew_targets
 
     settings = settings_of(home, passphrase_file)
     signed = renew_targets(settings.folders, Keyring(settings.folders.keys, passphrase_of(settings)))
     typer.echo(f"Signed again: {', '.join(signed)}.")
+    note_action(settings, Action.RENEWED, "targets")
 
 
 @releases_app.command("list")

@@ -84,6 +84,7 @@ document.addEventListener("click", async (event) => {
   button.textContent = "Copied";
 });
 document.addEventListener("submit", (event) => {
+  if ("download" in event.target.dataset) return; // the page stays
   if (event.target.dataset.sent) event.preventDefault();
   event.target.dataset.sent = "1";
 });
