@@ -10,7 +10,7 @@ from c2lst_client.console import doctor as doctor_page
 from c2lst_client.console.checkup import Checkup
 from c2lst_client.console.door import ASSETS, LIVE, Door
 from c2lst_client.console.kept_sessions import KeptSessions
-from c2lst_client.console.site_console import WHO, Console
+from c2lst_client.console.site_console import WHO, Console, code_spans
 from c2lst_client.settings import Settings
 from c2lst_shared.errors import BadArtefact, BadInput, C2lstError
 from c2lst_shared.web.assets import Assets
@@ -69,6 +69,7 @@ def create_app(
         exception_handlers={Forged: _forged, C2lstError: _told, HTTPException: _http, Exception: _surprise},
     )
     templates = page_environment("c2lst_client.console", assets)
+    templates.filters["code_spans"] = code_spans
     app.state.console = Console(settings, templates, kept, Changes(look, every=look_every), checkup)
     return app
 

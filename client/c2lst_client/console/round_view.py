@@ -10,6 +10,7 @@ from typing import Any
 from c2lst_client.rounds.declared_numbers import RESULT, Declared
 from c2lst_client.rounds.queue_database import Job, is_over
 from c2lst_shared.web.charts import Estimate, common_range, interval_bar
+from c2lst_shared.web.words import grouped
 from c2lst_shared.wire import ArmResult, RoundResult
 
 WORDS = {
@@ -113,16 +114,20 @@ def sent_numbers(sent: RoundResult) -> list[SentNumber]:
         if declared.field in {"kind", "withheld"} or declared.field.startswith("arms."):
             continue
         value = getattr(sent, declared.field)
-        found.append(SentNumber(declared, _value(value), reasons.get(declared.metric or "genes", "") if value is None else ""))
+        found.append(
+            SentNumber(
+                declared, _value(value, declared.unit), reasons.get(declared.metric or "genes", "") if value is None else ""
+            )
+        )
     return found
 
 
-def _value(value: Any) -> str:
+def _value(value: Any, unit: str) -> str:
     if value is None:
         return ""
     if hasattr(value, "low"):
         return interval_words(value)
-    return str(value)
+    return f"{grouped(value)} {unit}".rstrip() if isinstance(value, int) else str(value)
 
 
 def interval_words(value: Any, *, percent: bool = False) -> str:

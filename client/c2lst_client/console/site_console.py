@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -19,6 +19,7 @@ from c2lst_shared.web.sessions import is_used
 
 if TYPE_CHECKING:
     import jinja2
+    from markupsafe import Markup
     from starlette.requests import Request
     from starlette.responses import Response
     from starlette.routing import Route
@@ -124,3 +125,17 @@ def go_to(request: Request, address: str, tone: Tone, sentence: str) -> Response
     response = RedirectResponse(address, 303)
     leave_flash(request, response, tone, sentence)
     return response
+
+
+def code_spans(sentence: str) -> Markup:
+    """Return a sentence of the library with what stands between backticks as code, all of it escaped."""
+    from markupsafe import Markup, escape
+
+    parts = sentence.split("`")
+    if len(parts) % 2 == 0:
+        return escape(sentence)
+    return Markup("").join(Markup("<code>{}</code>").format(part) if odd else escape(part) for odd, part in _odd(parts))
+
+
+def _odd(parts: list[str]) -> Iterator[tuple[bool, str]]:
+    return ((bool(number % 2), part) for number, part in enumerate(parts))

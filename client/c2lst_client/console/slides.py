@@ -115,7 +115,7 @@ def show_gallery(console: Console, request: Request) -> Response:
             "kinds": KINDS,
             "rows": rows[page * PER_PAGE : (page + 1) * PER_PAGE],
             "most": MOST_SYNTHETIC,
-            "side": max(64, min(128, side)),
+            "side": max(96, min(160, side)),
             "total": len(rows),
             "page": page,
             "pages": pages,

@@ -24,6 +24,7 @@ class Declared:
     about: str
     metric: Metric | None = None  # the name by which a policy keeps it back; None = it is part of every such message
     asked_by: Literal["evaluate", "cotrain"] | None = None  # the part of an offer without which it does not exist
+    unit: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Leaving:
 
 _ARMS: Literal["cotrain"] = "cotrain"
 RESULT = (
-    Declared("kind", "Kind of message", "The word `result`."),
+    Declared("kind", "Kind of message", "The word “result”."),
     Declared("round_id", "Round", "The number that the centre gave the round."),
     Declared("min_spots", "Least number of spots", "How many spots every number stands on at least, by your policy."),
     Declared("train_spots", "Training spots", "How many spots the adapter was trained on.", "spots"),
@@ -57,7 +58,7 @@ RESULT = (
     ),
     Declared(
         "concordance",
-        "Agreement of the same",
+        "Agreement in level and spread",
         "The same correlation, lowered where level or spread differ, with its interval.",
         "concordance",
         "evaluate",
@@ -73,12 +74,12 @@ RESULT = (
         "change",
         _ARMS,
     ),
-    Declared("seconds", "Time", "How long the work took, in seconds.", "seconds"),
-    Declared("peak_memory_mib", "Memory", "The most memory that it used, in MiB.", "peak_memory"),
+    Declared("seconds", "Time", "How long the work took, in seconds.", "seconds", unit="s"),
+    Declared("peak_memory_mib", "Memory", "The most memory that it used, in MiB.", "peak_memory", unit="MiB"),
     Declared("withheld", "What is missing", "Which of these numbers are kept back, and whether for policy or few spots."),
 )
 STATUS = (
-    Declared("kind", "Kind of message", "The word `status`."),
+    Declared("kind", "Kind of message", "The word “status”."),
     Declared("round_id", "Round", "The number that the centre gave the round."),
     Declared("state", "State", "Waiting, queued, running, finished, failed, declined or cancelled."),
     Declared("stage", "Stage", "Which step runs, a word of a fixed list."),

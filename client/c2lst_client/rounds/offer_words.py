@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import shlex
 
+from c2lst_shared.web.words import grouped
 from c2lst_shared.wire import RoundOffer
 
 
 def sentences(offer: RoundOffer) -> list[str]:
     """Say step by step what would run."""
-    spots = f"{offer.fraction:.0%} of the slide's spots, " + (
+    spots = f"{100 * offer.fraction:g} % of the slide's spots, " + (
         "chosen at random" if offer.split == "random" else "on one side of a straight line"
     )
     genes = f"{offer.genes} genes" if offer.genes else "the number of genes that the release suggests"
     found = [
         f"Fetch release {offer.release_name} from the centre where it is not here yet, and verify its signatures.",
         "Cut a patch around every spot and give it the release's colours.",
-        f"Train an adapter for {offer.steps:,} steps on {spots}, with {genes}.",
+        f"Train an adapter for {grouped(offer.steps)} steps on {spots}, with {genes}.",
         "Measure the release's own model on all patches, without the adapter.",
     ]
     if offer.evaluate:
