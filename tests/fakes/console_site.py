@@ -43,8 +43,10 @@ from fakes.small_site import grid_centres, h_and_e
 WAITING, RUNNING, QUEUED, FINISHED, FAILED, DECLINED = (f"{digit}{'0' * 15}" for digit in "abcdef")
 SERVER = "https://central.example.org"
 PX = 64  # of patches
+TURNS = (lambda each: each, lambda each: each[:, :, ::-1], lambda each: each[:, ::-1], lambda each: each.swapaxes(1, 2))
 REPORT = """<!doctype html><html lang="en"><head><title>Report</title><style>h1 { color: #4a3f8f }</style></head>
-<body><h1>Report of the slide</h1><script>document.title = "a script ran"</script><img src="https://elsewhere.example/x.png" alt="">
+<body><h1>Report of the slide</h1><script>document.title = "a script ran"</script>
+<img src="https://elsewhere.example/x.png" alt="">
 </body></html>"""
 
 
@@ -89,7 +91,7 @@ def add_slide(
     write_pairs(
         site.synthetic,
         [f"synthetic-{number:06}" for number in range(len(sources))],
-        np.concatenate([np.roll(_blurred(patches[::4]), shift, axis=1) for shift in (0,)]).repeat(4, axis=0),
+        np.stack([turned(_blurred(patches[::4])) for turned in TURNS], axis=1).reshape(-1, PX, PX, 3),
         genes,
         provenance={"kind": SYNTHETIC, "expression": "interpolated"},
         obs={"source": sources},

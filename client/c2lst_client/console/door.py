@@ -52,7 +52,7 @@ class Door:
     def _refusal(self, request: Request) -> Response | None:
         from starlette.responses import PlainTextResponse, RedirectResponse
 
-        if not _is_own_name(request.headers.getlist("host")):
+        if not is_own_name(request.headers.getlist("host")):
             return PlainTextResponse(WRONG_NAME, 421)
         session = self._sessions.find(shown_identifier(request), used=is_used(request) and request.url.path != LIVE)
         request.scope.setdefault("state", {})["session"] = session
@@ -66,7 +66,7 @@ class Door:
         return RedirectResponse(SIGN_IN + wanted, 303)
 
 
-def _is_own_name(hosts: list[str]) -> bool:
+def is_own_name(hosts: list[str]) -> bool:
     """Say whether a request has one Host, and that is loopback, with any port: a tunnel may have another one."""
     if len(hosts) != 1:
         return False
