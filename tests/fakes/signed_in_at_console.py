@@ -44,7 +44,7 @@ class AtConsole:
     @property
     def csrf(self) -> str:
         """What its forms carry."""
-        found = _TOKEN.search(self.page("/"))
+        found = _TOKEN.search(self.page("/policy"))
         assert found
         return found[1]
 

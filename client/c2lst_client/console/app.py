@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from c2lst_client.console import decisions, live, overview, policy, record, rounds, signing_in, slides
@@ -19,6 +20,7 @@ from c2lst_shared.web.live import LOOK_SECONDS, Changes
 from c2lst_shared.web.pages import page_environment
 
 if TYPE_CHECKING:
+    import jinja2
     from starlette.applications import Starlette
     from starlette.requests import Request
     from starlette.responses import Response
@@ -45,7 +47,7 @@ def create_app(
     from starlette.middleware import Middleware
     from starlette.routing import Route
 
-    home, assets = settings.folders, Assets(ASSETS)
+    home = settings.folders
     checkup = Checkup(home)
     kept = sessions or KeptSessions(home.console_sessions, token, who=WHO)
 
@@ -54,7 +56,7 @@ def create_app(
 
     app = Starlette(
         routes=[
-            assets.route(),
+            Assets(ASSETS).route(),
             *signing_in.routes(token),
             *overview.routes(),
             *rounds.routes(),
@@ -68,10 +70,16 @@ def create_app(
         middleware=[Middleware(Door, sessions=kept)],
         exception_handlers={Forged: _forged, C2lstError: _told, HTTPException: _http, Exception: _surprise},
     )
-    templates = page_environment("c2lst_client.console", assets)
-    templates.filters["code_spans"] = code_spans
-    app.state.console = Console(settings, templates, kept, Changes(look, every=look_every), checkup)
+    app.state.console = Console(settings, page_templates(), kept, Changes(look, every=look_every), checkup)
     return app
+
+
+@cache
+def page_templates() -> jinja2.Environment:
+    """Return the templates of all pages, compiled once in a process."""
+    found = page_environment("c2lst_client.console", Assets(ASSETS))
+    found.filters["code_spans"] = code_spans
+    return found
 
 
 def _console(request: Request) -> Console:
