@@ -82,7 +82,7 @@ def test_round_shows_what_would_run_and_what_would_leave(at: AtConsole) -> None:
     text = at.page(f"/rounds/{WAITING}")
     assert "Train an adapter for" in text
     assert "c2lst-client adapt --site rep11 --release mob/3 --fraction 0.5" in text
-    rows = dict(re.findall(r'code">([\w.]+)</span></th>.*?<td class="tight">\s*(.*?)</td>', text, re.DOTALL))
+    rows = dict(re.findall(r'<span class="soft code">([\w.]+)</span>.*?<td class="tight">\s*(.*?)</td>', text, re.DOTALL))
     assert rows["conditioning_r"].strip() == "yes"
     assert "kept back" in rows["seconds"]
     assert "kept back" in rows["arms.mae"]
