@@ -20,14 +20,14 @@ from sqlalchemy import select  # noqa: E402
 
 from c2lst_server.db.models import Round, Training  # noqa: E402
 
-WIDE, NARROW = (1280, 860), (390, 844)
+SIZES = {"wide": (1280, 860), "narrow": (390, 844)}
 
 
 def pages(central: Central) -> dict[str, str]:
     """The pages that are shown, by the names of their pictures."""
     with central.session() as session:
         done, running = session.scalars(select(Round.round_id).order_by(Round.started)).all()
-        trainings = dict(session.execute(select(Training.run_id, Training.training_id)).tuples().all())
+        trainings = {row.run_id: row.training_id for row in session.execute(select(Training.run_id, Training.training_id))}
     return {
         "overview": "",
         "releases": "/releases",
@@ -51,7 +51,11 @@ def pages(central: Central) -> dict[str, str]:
 
 
 def main(out: Path, wanted: list[str]) -> None:
-    """Write the pictures."""
+    """Write the pictures: all of them, or those of the pages and kinds that are named (`overview wide light`)."""
+    schemes, kinds = (
+        [each for each in possible if each in wanted] or possible for possible in (["light", "dark"], list(SIZES))
+    )
+    wanted = [each for each in wanted if each not in {"light", "dark", *SIZES}]
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, open_browser() as browser:
         central = Central(Path(folder) / "home")
@@ -61,9 +65,9 @@ def main(out: Path, wanted: list[str]) -> None:
         )
         with serving(central):
             shown = {name: address for name, address in pages(central).items() if not wanted or name in wanted}
-            for scheme in ("light", "dark"):
-                for kind, size in (("wide", WIDE), ("narrow", NARROW)):
-                    take(browser, central, token, shown, out, scheme, kind, size)
+            for scheme in schemes:
+                for kind in kinds:
+                    take(browser, central, token, shown, out, scheme, kind, SIZES[kind])
         central.engine.dispose()
 
 
