@@ -1,10 +1,12 @@
 """Pictures of the dashboard for the documentation: `python tests/screenshots/dashboard.py FOLDER` (make screenshots).
 
-A real server with made-up but lively content, and a real browser; each page wide and narrow, light and dark.
+A real server with made-up but lively content, and a real browser. Every page wide and light; those that say most also narrow
+and dark. `python tests/screenshots/dashboard.py FOLDER all` makes every page in every kind, to look at.
 """
 
 from __future__ import annotations
 
+import io
 import sys
 import tempfile
 from pathlib import Path
@@ -15,11 +17,13 @@ sys.path[:0] = [str(ROOT / part) for part in ("tests", "shared", "server", "clie
 from fakes.browser import open_browser  # noqa: E402 - the path comes first
 from fakes.central import Central, serving  # noqa: E402
 from fakes.lively_centre import fill  # noqa: E402
+from PIL import Image  # noqa: E402
 from playwright.sync_api import Browser, Page  # noqa: E402
 from sqlalchemy import select  # noqa: E402
 
 from c2lst_server.db.models import Round, Training  # noqa: E402
 
+FEATURED = {"sign-in", "overview", "release", "training", "round", "sites"}
 SIZES = {"wide": (1280, 860), "narrow": (390, 844)}
 
 
@@ -50,12 +54,8 @@ def pages(central: Central) -> dict[str, str]:
     }
 
 
-def main(out: Path, wanted: list[str]) -> None:
-    """Write the pictures: all of them, or those of the pages and kinds that are named (`overview wide light`)."""
-    schemes, kinds = (
-        [each for each in possible if each in wanted] or possible for possible in (["light", "dark"], list(SIZES))
-    )
-    wanted = [each for each in wanted if each not in {"light", "dark", *SIZES}]
+def main(out: Path, *, everything: bool) -> None:
+    """Write the pictures."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, open_browser() as browser:
         central = Central(Path(folder) / "home")
@@ -64,39 +64,36 @@ def main(out: Path, wanted: list[str]) -> None:
             update={"images": central.home.path / "images", "rate_per_address": "100000/minute"}
         )
         with serving(central):
-            shown = {name: address for name, address in pages(central).items() if not wanted or name in wanted}
-            for scheme in schemes:
-                for kind in kinds:
-                    take(browser, central, token, shown, out, scheme, kind, SIZES[kind])
+            for scheme in ("light", "dark"):
+                for kind in SIZES:
+                    every = everything or (scheme, kind) == ("light", "wide")
+                    shown = {name: address for name, address in pages(central).items() if every or name in FEATURED}
+                    take(browser, central, token, shown, out, scheme, kind)
         central.engine.dispose()
 
 
-def take(
-    browser: Browser,
-    central: Central,
-    token: str,
-    shown: dict[str, str],
-    out: Path,
-    scheme: str,
-    kind: str,
-    size: tuple[int, int],
-) -> None:
+def take(browser: Browser, central: Central, token: str, shown: dict[str, str], out: Path, scheme: str, kind: str) -> None:
     """Write the pictures of one kind."""
+    width, height = SIZES[kind]
     context = browser.new_context(
         color_scheme="dark" if scheme == "dark" else "light",
-        viewport={"width": size[0], "height": size[1]},
-        device_scale_factor=1 if kind == "wide" else 2,
+        viewport={"width": width, "height": height},
         timezone_id="Europe/Berlin",
     )
     page = context.new_page()
     page.goto(f"{central.url}/dashboard")
-    page.screenshot(path=out / f"dashboard-sign-in-{kind}-{scheme}.png")
+    save(page, out / f"dashboard-sign-in-{kind}-{scheme}.png")
     sign_in(page, token)
     for name, address in shown.items():
         page.goto(f"{central.url}/dashboard{address}")
-        page.wait_for_function("document.readyState === 'complete'")
-        page.screenshot(path=out / f"dashboard-{name}-{kind}-{scheme}.png", full_page=True)
+        save(page, out / f"dashboard-{name}-{kind}-{scheme}.png")
     context.close()
+
+
+def save(page: Page, path: Path) -> None:
+    """Write one picture, in few colours: it is part of the repository."""
+    picture = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
+    picture.quantize(200, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def sign_in(page: Page, token: str) -> None:
@@ -106,4 +103,4 @@ def sign_in(page: Page, token: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    main(Path(sys.argv[1]), everything="all" in sys.argv[2:])
