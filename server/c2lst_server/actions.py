@@ -108,12 +108,27 @@ def note(session: Session, action: Action, subject: str, detail: str = "", now: 
     )
 
 
-def list_actions(session: Session, *, limit: int, before: int | None = None, subject: str | None = None) -> list[ActionRecord]:
-    """Return what was done, the newest first: `limit` of the records older than the one numbered `before`."""
+SESSIONS = (Action.SIGNED_IN, Action.SIGNED_OUT)
+
+
+def list_actions(
+    session: Session, *, limit: int, before: int | None = None, subject: str | None = None, sessions: bool = True
+) -> list[ActionRecord]:
+    """Return what was done, the newest first.
+
+    Args:
+        session: of the database.
+        limit: how many at most.
+        before: only records older than the one of this number.
+        subject: only what was done to this.
+        sessions: signing in and out as well.
+    """
     found = select(AdministratorAction).order_by(AdministratorAction.id.desc()).limit(limit)
     if before is not None:
         found = found.where(AdministratorAction.id < before)
     if subject is not None:
         found = found.where(AdministratorAction.subject == subject)
+    if not sessions:
+        found = found.where(AdministratorAction.action.not_in(SESSIONS))
     rows: Sequence[AdministratorAction] = session.scalars(found).all()
     return [ActionRecord.model_validate(row) for row in rows]

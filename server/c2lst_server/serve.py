@@ -49,25 +49,24 @@ def serve(settings: Settings, listener: Listener) -> None:
     Raises:
         BadInput: the home is not initialised, a TLS file is missing, or others could listen to plain HTTP or read the metrics.
     """
-
     from c2lst_server.app import create_app
 
     check_listener(listener)
     application = create_app(settings)
-    server = _stopping_server(configured(application, listener, log_config(listener.log_format, *LOGGERS)))
+    server = stopping_server(application, configured(application, listener, log_config(listener.log_format, *LOGGERS)))
     with in_use(settings.folders.in_use), serving_metrics(listener.metrics, application.state.metrics.registry):
         server.run()
     if not server.started:
         raise C2lstError("The service did not start; the lines above say why.")
 
 
-def _stopping_server(config: uvicorn.Config) -> uvicorn.Server:
+def stopping_server(application: FastAPI, config: uvicorn.Config) -> uvicorn.Server:
     """Return a server that ends open streams of events first when it stops: it would wait for them to end by themselves."""
     import uvicorn
 
     class StoppingServer(uvicorn.Server):
         async def shutdown(self, sockets: list[socket] | None = None) -> None:
-            config.app.state.changes.close()
+            application.state.changes.close()
             await super().shutdown(sockets)
 
     return StoppingServer(config)

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 import pytest
 from playwright.sync_api import Browser, sync_playwright
 
-LOADED = "document.readyState === 'complete'"
-
 
 @contextmanager
 def open_browser() -> Iterator[Browser]:

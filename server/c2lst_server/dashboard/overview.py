@@ -72,7 +72,7 @@ def show_overview(
         next_expiry=min(role_states(home, now), key=lambda role: role.expires),
         running_trainings=[each for each in newest if not each.is_over][:RUNNING],
         running_rounds=[each for each in open_rounds if each.closed is None][:RUNNING],
-        actions=list_actions(session, limit=LATEST) if Scope.READ_ACTIONS in viewer.scopes else None,
+        actions=list_actions(session, limit=LATEST, sessions=False) if Scope.READ_ACTIONS in viewer.scopes else None,
     )
 
 

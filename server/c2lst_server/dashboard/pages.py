@@ -72,6 +72,7 @@ def show(
     viewer: AdministratorRecord | None,
     here: Link | None,
     template: str,
+    /,
     *,
     status: int = 200,
     live: bool = False,

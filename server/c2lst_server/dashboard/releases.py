@@ -45,13 +45,7 @@ def show_release(
     """Show one release; of a withdrawn one, when and why."""
     name = f"{organ}/{number}"
     withdrawal = withdrawals(signed_targets(home, organ), organ).get(number)
-    content: dict[str, object] = {"name": name, "withdrawal": withdrawal}
-    if withdrawal is None:
-        content |= {
-            "manifest": read_manifest(home, organ, number),
-            "samples": release_rows.samples_address(home, organ, number),
-            "role": next(role for role in role_states(home) if role.role == organ),
-        }
+    there = withdrawal is None
     return pages.show(
         request,
         viewer,
@@ -61,7 +55,11 @@ def show_release(
         run=release_rows.run_of(session, organ, number),
         uses=release_rows.uses_of(session, name) if Scope.READ_ROUNDS in viewer.scopes else None,
         actions=list_actions(session, limit=5, subject=name) if Scope.READ_ACTIONS in viewer.scopes else [],
-        **content,
+        name=name,
+        withdrawal=withdrawal,
+        manifest=read_manifest(home, organ, number) if there else None,
+        samples=release_rows.samples_address(home, organ, number) if there else None,
+        role=next(role for role in role_states(home) if role.role == organ) if there else None,
     )
 
 

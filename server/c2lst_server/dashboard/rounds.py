@@ -32,7 +32,16 @@ Writer = Annotated[AdministratorRecord, Depends(viewer_with(Scope.WRITE_ROUNDS))
 Sender = Annotated[AdministratorRecord, Depends(sender_with(Scope.WRITE_ROUNDS))]
 Round = Annotated[str, Path(max_length=16)]
 Text = Annotated[str, Form(max_length=64)]
-DEFAULTS = {"fraction": "0.25", "split": "random", "seed": "0", "hours": "24", "deadline_hours": "72", "measure": "both"}
+DEFAULTS = {
+    "steps": "",
+    "genes": "",
+    "fraction": "0.25",
+    "split": "random",
+    "seed": "0",
+    "hours": "24",
+    "deadline_hours": "72",
+    "measure": "both",
+}
 MEASURES = {"both": (True, True), "evaluate": (True, False), "cotrain": (False, True), "none": (False, False)}
 LABELS = {
     "fraction": "share of the spots",
@@ -74,7 +83,7 @@ def show_form(
     release: Annotated[str, Query(max_length=64)] = "",
 ) -> Response:
     """Show the form for a new round."""
-    return _form(request, session, home, viewer, links.online, DEFAULTS | {"release": release}, [])
+    return _form(request, session, home, viewer, links.online, {**DEFAULTS, "release": release}, [])
 
 
 @router.post("/new")

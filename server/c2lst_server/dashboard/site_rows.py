@@ -83,4 +83,4 @@ def _releases(session: Session, names: Collection[str]) -> dict[str, str]:
 def _invitations(session: Session, names: Collection[str]) -> dict[str, datetime]:
     found = select(Site.name, EnrolmentToken.expires).join(EnrolmentToken.site)
     rows = session.execute(found.where(Site.name.in_(names), EnrolmentToken.used.is_(None)))
-    return dict(rows.tuples().all())
+    return {row.name: row.expires for row in rows}

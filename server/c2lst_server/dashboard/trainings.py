@@ -161,7 +161,7 @@ def _form(
         pages.TRAININGS,
         "training_form.html.j2",
         status=422 if refusal else 200,
-        given=given,
+        given=dict.fromkeys(LABELS, "") | given,
         refusal=refusal,
         folders=image_folders(settings),
         presets=PRESETS,

@@ -19,13 +19,11 @@ from tuf.api.metadata import (
     Metadata,
     MetaFile,
     Root,
-    Signed,
     Snapshot,
     T,
     TargetFile,
     Targets,
     Timestamp,
-    VerificationResult,
 )
 
 from c2lst_server.home import Home
@@ -212,24 +210,6 @@ class Repository:
             folder=self._home.targets,
             paths=new,
         )
-
-    def verified(self, role: str) -> VerificationResult:
-        """Return whose signatures the current metadata of a role carries, and how many it needs.
-
-        Raises:
-            BadArtefact: the metadata cannot be read.
-        """
-        root = self.root()
-        files = {Root.type: self.newest_root_file(), Timestamp.type: TIMESTAMP_FILE}
-        if role not in files:
-            version = self.timestamp().snapshot_meta if role == Snapshot.type else self.snapshot().meta[f"{role}.json"]
-            files[role] = f"{version.version}.{role}.json"
-        try:
-            metadata: Metadata[Signed] = Metadata.from_bytes(self.read(files[role]))
-        except (OSError, RepositoryError) as error:
-            raise BadArtefact(f"{self._home.metadata / files[role]} cannot be read: {error}; restore it.") from error
-        delegator = root if role in TOP_LEVEL_ROLES else self.targets()
-        return delegator.get_verification_result(role, metadata.signed_bytes, metadata.signatures)
 
     def read(self, name: str) -> bytes:
         """Return the bytes of one metadata file by the name under which it is served."""

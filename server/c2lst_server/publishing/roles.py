@@ -6,10 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel
+from tuf.api.exceptions import RepositoryError
+from tuf.api.metadata import Metadata, Root, Snapshot, Timestamp, VerificationResult
 
 from c2lst_server.home import Home
 from c2lst_server.publishing.catalogue import reading
+from c2lst_server.publishing.repository import TIMESTAMP_FILE, Repository
 from c2lst_server.status import read_expiry
+from c2lst_shared.errors import BadArtefact
 from c2lst_shared.release.targets import TOP_LEVEL_ROLES
 
 # How long before a role runs out its holders are warned. Snapshot and timestamp are signed by the service itself, long before
@@ -53,7 +57,7 @@ def role_states(home: Home, now: datetime | None = None) -> list[RoleState]:
     now, repository = now or datetime.now(UTC), reading(home)
     found = []
     for role, expires in read_expiry(repository).items():
-        verified = repository.verified(role)
+        verified = _verified(repository, role)
         left = expires - now
         state = "expired" if left <= timedelta() else "soon" if left <= WARNING.get(role, WARNING["targets"]) else "fresh"
         found.append(
@@ -68,3 +72,23 @@ def role_states(home: Home, now: datetime | None = None) -> list[RoleState]:
             )
         )
     return sorted(found, key=lambda each: each.is_organ)
+
+
+def _verified(repository: Repository, role: str) -> VerificationResult:
+    """Return whose signatures the current metadata of a role carries, and how many it needs."""
+    name = _file_of(repository, role)
+    try:
+        metadata = Metadata[Root].from_bytes(repository.read(name))  # whatever it is: only its signatures are looked at
+        delegator = repository.root() if role in TOP_LEVEL_ROLES else repository.targets()
+        return delegator.get_verification_result(role, metadata.signed_bytes, metadata.signatures)
+    except (OSError, RepositoryError, ValueError) as error:
+        raise BadArtefact(f"{name} cannot be verified: {error}; restore it from a backup.") from error
+
+
+def _file_of(repository: Repository, role: str) -> str:
+    if role == Root.type:
+        return repository.newest_root_file()
+    if role == Timestamp.type:
+        return TIMESTAMP_FILE
+    named = repository.timestamp().snapshot_meta if role == Snapshot.type else repository.snapshot().meta[f"{role}.json"]
+    return f"{named.version}.{role}.json"

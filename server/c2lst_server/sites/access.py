@@ -41,14 +41,16 @@ UNREADABLE = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionErr
 _REFUSAL = "This assertion is not that of a site which is active here; check the site's clock, or enrol again."
 
 
-def grant(session: Session, request: TokenRequest, user_agent: str | None = None, now: datetime | None = None) -> AccessToken:
+def grant(
+    session: Session, request: TokenRequest, now: datetime | None = None, *, user_agent: str | None = None
+) -> AccessToken:
     """Give an access token for an assertion; an assertion works once.
 
     Args:
         session: of the database.
         request: with the assertion.
-        user_agent: of the request; kept is the version of c2lst that it names, which informs and is not trusted.
         now: instead of the clock's time.
+        user_agent: of the request; kept is the version of c2lst that it names, which informs and is not trusted.
 
     Raises:
         Unauthorised: it is not signed by an active site, not for this server, too old, or was shown before.

@@ -100,7 +100,7 @@ def queue(session: Session, settings: Settings, wanted: TrainingPlan, *, now: da
         furthest=0,
     )
     session.add(row)
-    note(session, Action.QUEUED_TRAINING, plan.run, f"preset {plan.preset}, images {plan.images}, {plan.steps} steps", now)
+    note(session, Action.QUEUED_TRAINING, row.run_id, f"preset {plan.preset}, images {plan.images}, {plan.steps} steps", now)
     try:
         session.commit()
     except IntegrityError:  # somebody else took the name at the same time
