@@ -1,6 +1,7 @@
 """Pictures of the site's console for the documentation: `python tests/screenshots/console.py FOLDER` (make screenshots).
 
-A real console on a state folder with made-up but lively content, and a real browser; each page wide and narrow, light and dark.
+A real console on a state folder with made-up but lively content, and a real browser. Every page wide and light; those that say
+most also narrow and dark. `python tests/screenshots/console.py FOLDER all` makes every page in every kind, to look at.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ sys.path[:0] = [str(ROOT / part) for part in ("tests", "shared", "server", "clie
 from fakes.browser import open_browser  # noqa: E402 - the path comes first
 from fakes.console_process import ConsoleProcess  # noqa: E402
 from fakes.console_site import FAILED, FINISHED, RUNNING, WAITING, lively_home  # noqa: E402
+from fakes.pictures import save  # noqa: E402
 from playwright.sync_api import Browser  # noqa: E402
 
+FEATURED = {"sign-in", "overview", "round", "gallery", "record"}
 SIZES = {"wide": (1280, 860), "narrow": (390, 844)}
 PAGES = {
     "overview": "/",
@@ -38,19 +41,16 @@ PAGES = {
 }
 
 
-def main(out: Path, wanted: list[str]) -> None:
-    """Write the pictures: all of them, or those of the pages and kinds that are named (`overview wide light`)."""
-    schemes, kinds = (
-        [each for each in possible if each in wanted] or possible for possible in (["light", "dark"], list(SIZES))
-    )
-    names = [each for each in wanted if each not in {"light", "dark", *SIZES}]
-    shown = {name: address for name, address in PAGES.items() if not names or name in names}
+def main(out: Path, *, everything: bool) -> None:
+    """Write the pictures."""
     out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder, open_browser() as browser:
         home = lively_home(Path(folder) / "home")
         with ConsoleProcess(home, Path(folder) / "log") as console:
-            for scheme in schemes:
-                for kind in kinds:
+            for scheme in ("light", "dark"):
+                for kind in SIZES:
+                    every = everything or (scheme, kind) == ("light", "wide")
+                    shown = {name: address for name, address in PAGES.items() if every or name in FEATURED}
                     take(browser, console, shown, out, scheme, kind)
 
 
@@ -60,20 +60,19 @@ def take(browser: Browser, console: ConsoleProcess, shown: dict[str, str], out: 
     context = browser.new_context(
         color_scheme="dark" if scheme == "dark" else "light",
         viewport={"width": width, "height": height},
-        device_scale_factor=1 if kind == "wide" else 2,
         timezone_id="Europe/Berlin",
     )
     page = context.new_page()
     page.goto(console.url)
-    page.screenshot(path=out / f"console-sign-in-{kind}-{scheme}.png")
+    save(page, out / f"console-sign-in-{kind}-{scheme}.png")
     page.get_by_label("Token").fill(console.token)
     page.get_by_role("button", name="Sign in").click()
     page.wait_for_url(f"{console.url}/")
     for name, address in shown.items():
         page.goto(console.url + address, wait_until="load")
-        page.screenshot(path=out / f"console-{name}-{kind}-{scheme}.png", full_page=True)
+        save(page, out / f"console-{name}-{kind}-{scheme}.png")
     context.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2:])
+    main(Path(sys.argv[1]), everything=sys.argv[2:] == ["all"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from types import SimpleNamespace
 
 import pytest
@@ -18,7 +18,6 @@ from c2lst_shared.web.charts import Estimate, Scale, common_range, interval_bar,
 from c2lst_shared.web.cookies import is_encrypted
 from c2lst_shared.web.forms import Forged, check_form, check_origin, csrf_token, leave_flash, take_flash
 from c2lst_shared.web.pages import Frame, page_environment, render, render_error
-from c2lst_shared.web.sessions import IDLE, LONGEST, MemorySessions
 
 ASSETS = Assets("/assets")
 
@@ -90,28 +89,11 @@ def test_message_survives_one_redirect_whatever_is_in_it() -> None:
     assert (found.tone, found.sentence) == ("good", sentence)
 
 
-@pytest.mark.parametrize("cookie", ["c2lst-flash=", "c2lst-flash=%5B1%5D", 'c2lst-flash=["evil", "x"]', "c2lst-flash=%"])
+@pytest.mark.parametrize(
+    "cookie", ["c2lst-flash-80=", "c2lst-flash-80=%5B1%5D", 'c2lst-flash-80=["evil", "x"]', "c2lst-flash-80=%"]
+)
 def test_message_that_nobody_left_is_none(cookie: str) -> None:
     assert take_flash(request(host="localhost", cookie=cookie)) is None
-
-
-def test_session_in_memory_ends() -> None:
-    sessions, now = MemorySessions(most=2), datetime.now(UTC)
-    first = sessions.open("console", now)
-    assert sessions.find(first.identifier, now=now) == first
-    assert sessions.find("guess", now=now) is None
-    assert sessions.find(None, now=now) is None
-    assert sessions.find(first.identifier, now=now + IDLE) is None
-    passed = timedelta()
-    while passed + IDLE / 2 < LONGEST:
-        passed += IDLE / 2
-        assert sessions.find(first.identifier, now=now + passed) is not None
-    assert sessions.find(first.identifier, used=False, now=now + LONGEST) is None
-    second, third, fourth = (sessions.open("console", now + passed) for _ in range(3))
-    assert sessions.find(second.identifier, now=now + passed) is None
-    sessions.close(third.identifier)
-    assert sessions.find(third.identifier, now=now + passed) is None
-    assert sessions.find(fourth.identifier, now=now + passed) is not None
 
 
 def test_assets_change_their_address_with_their_content() -> None:

@@ -37,7 +37,7 @@ class _File(BaseModel):
 
 
 class KeptSessions:
-    """Sessions of the console; `MemorySessions` says what the methods do.
+    """Sessions of the console.
 
     Args:
         path: of the file.

@@ -42,7 +42,10 @@ def test_unknown_token_is_refused_and_not_repeated(app: FastAPI) -> None:
 def test_session_is_shown_by_a_cookie_that_no_script_and_no_other_site_uses(central: Central, app: FastAPI) -> None:
     with central.session() as session:
         token = administrators.add(session, "ada", list(Scope), days=1)
-    for url, name, secure in ((LOCAL, "c2lst-session", False), ("https://central.example.org", "__Host-c2lst-session", True)):
+    for url, name, secure in (
+        (LOCAL, "c2lst-session-8000", False),
+        ("https://central.example.org", "__Host-c2lst-session", True),
+    ):
         form = {"data": {"token": token}, "headers": {"Origin": url}, "follow_redirects": False}
         cookie = browser_of(app, url).post("/dashboard/sign-in", **form).headers["set-cookie"]
         assert cookie.startswith(f"{name}=")
