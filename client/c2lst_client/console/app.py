@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +69,13 @@ def create_app(
             Route(LIVE, live.events, methods=["GET"]),
         ],
         middleware=[Middleware(Door, sessions=kept)],
-        exception_handlers={Forged: _forged, C2lstError: _told, HTTPException: _http, Exception: _surprise},
+        exception_handlers={
+            Forged: _forged,
+            C2lstError: _told,
+            sqlite3.OperationalError: _queue_away,
+            HTTPException: _http,
+            Exception: _surprise,
+        },
     )
     app.state.console = Console(settings, page_templates(), kept, Changes(look, every=look_every), checkup)
     return app
@@ -95,6 +102,12 @@ def _told(request: Request, error: Exception) -> Response:
     """Our own errors say what is wrong and what to do."""
     status = 400 if isinstance(error, BadInput) else 500 if isinstance(error, BadArtefact) else 503
     return _console(request).error(request, status, "This cannot be shown", str(error))
+
+
+def _queue_away(request: Request, error: Exception) -> Response:
+    log.warning("The queue cannot be read: %s.", error)
+    sentence = "The queue of rounds cannot be read now: the disk may be full, or another process holds it. Load the page again."
+    return _console(request).error(request, 503, "This cannot be shown now", sentence)
 
 
 def _http(request: Request, error: Any) -> Response:

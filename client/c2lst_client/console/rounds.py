@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 
 from c2lst_client.console.round_view import REASONS, arm_views, sent_numbers, view
 from c2lst_client.console.site_console import Console, showing
+from c2lst_client.release_card import read_card
 from c2lst_client.rounds import offer_words
 from c2lst_client.rounds.approval import choice_for
 from c2lst_client.rounds.declared_numbers import STATUS, leaving
@@ -102,23 +103,15 @@ def one_round(console: Console, request: Request) -> Response:
 
 def about_offer(console: Console, job: Job) -> dict[str, Any]:
     """Return what a page says about the offer: what would run, by hand too, and what would leave."""
-    if job.offer is None:
-        return {
-            "offer": None,
-            "steps": [],
-            "commands": [],
-            "leaving": [],
-            "status_fields": STATUS,
-            "choice": None,
-            "reasons": REASONS,
-        }
+    offer = job.offer
     return {
-        "offer": job.offer,
-        "steps": offer_words.sentences(job.offer),
-        "commands": offer_words.commands(job.offer, job.slide),
-        "leaving": leaving(job.offer, load_policy(console.home)),
+        "offer": offer,
+        "card": read_card(console.home, offer.organ, offer.release) if offer else None,
+        "steps": offer_words.sentences(offer) if offer else [],
+        "commands": offer_words.commands(offer, job.slide) if offer else [],
+        "leaving": leaving(offer, load_policy(console.home)) if offer else [],
         "status_fields": STATUS,
-        "choice": choice_for(console.home, job.offer) if job.state == "waiting" else None,
+        "choice": choice_for(console.home, offer) if offer and job.state == "waiting" else None,
         "reasons": REASONS,
     }
 

@@ -75,6 +75,7 @@ def serve(settings: Settings, place: Place, *, new_token: bool = False, ready: C
     from c2lst_client.console.app import create_app
 
     home = settings.folders
+    home.console.mkdir(parents=True, exist_ok=True, mode=0o700)
     with locking.locked(home.console_lock, _taken(home), wait=1):
         token = read_token(home, renew=new_token)
         listening = _listen(place)

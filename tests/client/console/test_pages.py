@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes.console_site import (
@@ -23,6 +26,7 @@ from fakes.console_site import (
 )
 from fakes.privacy_results import privacy_result
 from fakes.signed_in_at_console import AtConsole, sign_in
+from fakes.toy_release import toy_release
 from PIL import Image
 
 from c2lst_client.console.checkup import Results
@@ -86,6 +90,33 @@ def test_round_shows_what_would_run_and_what_would_leave(at: AtConsole) -> None:
     assert rows["conditioning_r"].strip() == "yes"
     assert "kept back" in rows["seconds"]
     assert "kept back" in rows["arms.mae"]
+
+
+def test_round_shows_what_its_release_says_of_itself(at: AtConsole) -> None:
+    assert "The release is not here yet" in at.page(f"/rounds/{WAITING}")
+    folder = at.home.release("mob", 3)
+    folder.mkdir(parents=True)
+    manifest = toy_release(number=3).manifest.model_copy(update={"summary": HOSTILE})
+    (folder / "manifest.json").write_text(manifest.model_dump_json())
+    text = at.page(f"/rounds/{WAITING}")
+    assert "It says of itself: “&#34;" in text
+    assert HOSTILE not in text
+    (folder / "manifest.json").write_text("{")
+    assert "The release is not here yet" in at.page(f"/rounds/{WAITING}")
+
+
+def test_queue_that_cannot_be_read_is_a_page_that_says_so(at: AtConsole, monkeypatch: pytest.MonkeyPatch) -> None:
+    with closing(sqlite3.connect(at.home.round_queue, isolation_level=None)) as other, monkeypatch.context() as hurry:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        hurry.setattr(sqlite3, "connect", quickly)
+        assert "cannot be read now" in at.page("/rounds", 503)
+    assert at.page("/rounds")
+
+
+def quickly(*arguments: Any, **options: Any) -> sqlite3.Connection:
+    """Connect as the queue does, but wait for a moment only."""
+    return sqlite3.Connection(*arguments, **(options | {"timeout": 0.1}))
 
 
 def test_finished_round_shows_its_numbers_as_they_are_sent(at: AtConsole) -> None:

@@ -12,7 +12,7 @@ from fakes.signed_in_at_console import LOCAL, AtConsole, open_console, show_toke
 
 from c2lst_client.console.access_token import read_token
 from c2lst_client.console.door import is_own_name
-from c2lst_client.console.kept_sessions import KeptSessions
+from c2lst_client.console.kept_sessions import MOST, KeptSessions
 from c2lst_client.console.signing_in import MOST_FAILED, own_address
 from c2lst_client.home import Home
 from c2lst_client.rounds.job_queue import JobQueue
@@ -89,6 +89,15 @@ def test_sessions_outlast_a_restart_but_not_another_token(empty: Home) -> None:
     other = open_console(empty)
     other.cookies.update(dict(at.http.cookies))
     assert other.get("/").status_code == 303
+
+
+def test_session_ends_however_much_it_is_used_and_there_are_only_so_many(empty: Home) -> None:
+    short = KeptSessions(empty.console_sessions, "token", who="somebody", longest=timedelta(0))
+    assert short.find(short.open().identifier) is None
+    sessions = KeptSessions(empty.console_sessions, "token", who="somebody")
+    first, *others = (sessions.open().identifier for _ in range(MOST + 1))
+    assert sessions.find(first) is None
+    assert all(sessions.find(each) for each in others)
 
 
 def test_file_of_sessions_opens_none(empty: Home) -> None:
