@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -132,10 +132,7 @@ def code_spans(sentence: str) -> Markup:
     from markupsafe import Markup, escape
 
     parts = sentence.split("`")
-    if len(parts) % 2 == 0:
+    if len(parts) % 2 == 0:  # a backtick that stands alone
         return escape(sentence)
-    return Markup("").join(Markup("<code>{}</code>").format(part) if odd else escape(part) for odd, part in _odd(parts))
-
-
-def _odd(parts: list[str]) -> Iterator[tuple[bool, str]]:
-    return ((bool(number % 2), part) for number, part in enumerate(parts))
+    as_code = Markup("<code>{}</code>")
+    return Markup("").join(as_code.format(part) if number % 2 else escape(part) for number, part in enumerate(parts))

@@ -30,6 +30,7 @@ from fakes.toy_release import toy_release
 from PIL import Image
 
 from c2lst_client.console.checkup import Results
+from c2lst_client.console.site_console import code_spans
 from c2lst_client.doctor import Finding
 from c2lst_client.home import Home
 from c2lst_client.rounds.policy import change_policy
@@ -65,6 +66,11 @@ def test_page_has_the_strict_headers_and_nothing_from_elsewhere(at: AtConsole, p
 @pytest.mark.parametrize("path", ["/rounds/0000000000000000", "/rounds/x", "/slides/none", "/slides/..%2f..%2fetc", "/nothing"])
 def test_what_is_not_there_is_a_page_that_says_so(at: AtConsole, path: str) -> None:
     assert "There is no such page" in at.page(path, 404)
+
+
+def test_commands_in_sentences_are_code_and_all_else_is_text() -> None:
+    assert code_spans("run `a <b>` & go") == "run <code>a &lt;b&gt;</code> &amp; go"
+    assert code_spans("one ` alone <b>") == "one ` alone &lt;b&gt;"
 
 
 def test_overview_says_what_needs_attention(at: AtConsole) -> None:
