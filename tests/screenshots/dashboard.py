@@ -21,6 +21,8 @@ from PIL import Image  # noqa: E402
 from playwright.sync_api import Browser, Page  # noqa: E402
 from sqlalchemy import select  # noqa: E402
 
+from c2lst_server.app import create_app  # noqa: E402
+from c2lst_server.dashboard.links import SeenLinks  # noqa: E402
 from c2lst_server.db.models import Round, Training  # noqa: E402
 
 FEATURED = {"sign-in", "overview", "release", "training", "round", "sites"}
@@ -63,7 +65,10 @@ def main(out: Path, *, everything: bool) -> None:
         central.settings = central.settings.model_copy(
             update={"images": central.home.path / "images", "rate_per_address": "100000/minute"}
         )
-        with serving(central):
+        app = create_app(central.settings)
+        app.state.links = SeenLinks(lambda: frozenset({"charite-berlin", "karolinska", "san-raffaele"}))
+        app.state.links.renew()
+        with serving(central, application=app):
             for scheme in ("light", "dark"):
                 for kind in SIZES:
                     every = everything or (scheme, kind) == ("light", "wide")
@@ -93,7 +98,7 @@ def take(browser: Browser, central: Central, token: str, shown: dict[str, str], 
 def save(page: Page, path: Path) -> None:
     """Write one picture, in few colours: it is part of the repository."""
     picture = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
-    picture.quantize(200, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE).save(path, optimize=True)
+    picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def sign_in(page: Page, token: str) -> None:

@@ -44,11 +44,16 @@ class SeenLinks:
 
     def _renew(self) -> None:
         try:
+            self.renew()
+        finally:
+            self._looking.release()
+
+    def renew(self) -> None:
+        """Ask SuperLink now, and wait for it."""
+        try:
             found = self._look()
         except Exception:  # SuperLink or the database is away: nobody knows
             found = None
-        finally:
-            self._looking.release()
         if found != self._online:
             self._online = found
             self.version += 1

@@ -159,4 +159,5 @@ def _table(
         tone = "good" if is_good(each) else "bad" if is_bad(each) else ""
         bar = interval_bar(each, ends, tone=tone, zero=marked)
         rows.append(Row(site, text(each.value), f"{text(each.low)} to {text(each.high)}", bar, tone))
-    return ResultTable(name, title, about, *(f"{number(end, 2)}{' %' if percent else ''}" for end in ends), rows)
+    left, right = (f"{number(end, 2)}{' %' if percent else ''}" for end in ends)
+    return ResultTable(name, title, about, left, right, rows)
