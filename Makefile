@@ -14,7 +14,7 @@ OUT     ?= demo-run
 DEMO    := $(if $(DATA),--data "$(DATA)") --out "$(OUT)" $(if $(PRESET),--preset $(PRESET))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo docs check test test-federation test-load test-containers certs lint format clean
+.PHONY: help venv demo docs screenshots check test test-federation test-load test-containers certs lint format clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,10 @@ test-load: $(STAMP) ## the server under load and in trouble, a training over two
 # Another engine than Docker: CONTAINER_ENGINE=podman CONTAINER_BUILD="podman build --format docker" CONTAINER_COMPOSE=podman-compose
 test-containers: $(STAMP) ## build every image and hold a round through real containers (half an hour; needs an engine)
 	$(BIN)/python tests/containers/drill.py
+
+screenshots: $(STAMP) ## pictures of the pages into docs/images, by a real server and browser (needs chromium)
+	$(BIN)/python tests/screenshots/dashboard.py docs/images
+	$(BIN)/python tests/screenshots/console.py docs/images
 
 certs: ## a private authority and a certificate for NAME=host, into OUT=folder (docs/operations.md)
 	@docker/certs "$(if $(filter demo-run,$(OUT)),secrets,$(OUT))" $(or $(NAME),localhost)

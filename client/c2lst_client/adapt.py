@@ -13,12 +13,12 @@ from pathlib import Path
 
 import torch
 
-from c2lst_client.dp_budget import DpBudget, DpTarget, plan_budget
+from c2lst_client.adaptation_record import PANEL, RECORD, SPLIT, AdaptationRecord, AdaptationSettings
+from c2lst_client.dp_budget import plan_budget
 from c2lst_client.release import LoadedRelease
 from c2lst_client.spots.panel import Panel, fit_panel
 from c2lst_client.spots.prepare import PreparedSpots
-from c2lst_client.spots.records import Record
-from c2lst_client.spots.split import Method, Split, split_spots
+from c2lst_client.spots.split import Split, split_spots
 from c2lst_shared import atomic, checkpoint, journal
 from c2lst_shared.diffusion.augment import StoredBatches
 from c2lst_shared.diffusion.film import AdaptedBackbone, Adapter, build_adapter
@@ -26,37 +26,9 @@ from c2lst_shared.diffusion.hardware import best_device
 from c2lst_shared.diffusion.private_trainer import Mechanism, PrivateTrainer
 from c2lst_shared.diffusion.trainer import Trainer
 from c2lst_shared.errors import BadArtefact, BadInput, Interrupted
-from c2lst_shared.presets import AdapterConfig, TrainingConfig
 from c2lst_shared.progress import Progress
 
-RECORD = "record.json"
-PANEL = "panel.json"
-SPLIT = "split.json"
 LOSSES = "losses.json"
-
-
-class AdaptationSettings(Record):
-    """All that decides what an adapter becomes, besides the release and the spots."""
-
-    fraction: float
-    method: Method
-    seed: int
-    genes: int
-    adapter: AdapterConfig
-    training: TrainingConfig
-    dp: DpTarget | None = None  # differential privacy that was asked for
-
-
-class AdaptationRecord(Record):
-    """What an adapter was made from."""
-
-    release: str
-    weights_sha256: str
-    spots: str  # fingerprint of the prepared spots
-    panel: str  # fingerprint
-    split: str  # fingerprint
-    settings: AdaptationSettings
-    dp: DpBudget | None = None  # what the training spends of it
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """`c2lst-client backup` and `restore`: the state folder in one file and back; the file stays at the institution.
 
-Everything is in it but what `join` makes again (its own folder with logs and keys of the link) and what lies elsewhere: the
-slides and counts that `site add` names. It can be made while a worker or `join` runs: what is being worked on at that moment is
-left out and named, as half of a step is worth nothing.
+Everything is in it but what `join` and `console` make again (logs and keys of the link, the console's token and sessions) and
+what lies elsewhere: the slides and counts that `site add` names. It can be made while a worker or `join` runs: what is being
+worked on at that moment is left out and named, as half of a step is worth nothing.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def restore(home: Home, path: Path, *, overwrite: bool = False, progress: Progre
 
 def _plain(home: Home) -> Iterator[Path]:
     """Yield the files that no worker works on."""
-    apart = {home.federation, home.audit_log, home.path / "sites", home.rounds}
+    apart = {home.federation, home.audit_log, home.path / "sites", home.rounds, home.console}
     for path in sorted(home.path.iterdir()):
         if path in apart or path.name.startswith((".", BEFORE)) or path.suffix == ".lock":
             continue

@@ -74,6 +74,16 @@ def examine(settings: Settings, *, offline: bool = False) -> list[Finding]:
     return findings
 
 
+def glance(home: Home) -> list[Finding]:
+    """Look at what is seen at once, for a page that is shown again and again: no file is read through, nothing is asked."""
+    findings = [_try("state folder", lambda: _folder(home)), _try("disk", lambda: _disk(home))]
+    if home.enrolment.exists():
+        findings.append(_try("enrolment", lambda: _enrolment(home)))
+        findings.append(_try("clock", lambda: _clock(home)))
+        findings.append(_try("signed metadata", lambda: _metadata(home)))
+    return findings
+
+
 def _try(subject: str, look: Callable[[], Finding]) -> Finding:
     """Our own errors say what is wrong and what to do."""
     try:

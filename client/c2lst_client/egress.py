@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.metadata import version
 from types import TracebackType
 from typing import Protocol, TypeVar
 
@@ -22,6 +23,7 @@ from c2lst_client.audit import AuditLog, Entry
 from c2lst_shared.errors import BadArtefact, BadInput, TransferFailed
 from c2lst_shared.wire import Problem, WireMessage, WireReply
 
+USER_AGENT = f"c2lst/{version('c2lst')}"  # so that the centre can say which sites need an update
 MAX_REPLY_BYTES = 1 << 20
 MAX_PROBLEM_BYTES = 4 << 10
 TIMEOUT = httpx.Timeout(60, connect=10)  # seconds without a byte
@@ -84,7 +86,7 @@ class Egress:
                 timeout=TIMEOUT,
                 trust_env=False,
                 follow_redirects=False,
-                headers={"Accept-Encoding": "identity", "User-Agent": "c2lst"},
+                headers={"Accept-Encoding": "identity", "User-Agent": USER_AGENT},
             )
         except (ssl.SSLError, ValueError, httpx.InvalidURL) as error:
             raise BadInput(f"The server's certificate authority or the proxy {proxy!r} cannot be used: {error}.") from error

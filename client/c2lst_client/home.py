@@ -107,3 +107,23 @@ class Home:
     def round(self, round_id: str) -> Path:
         """The folder that one round works in."""
         return self.rounds / round_id
+
+    @property
+    def console(self) -> Path:
+        """What the console keeps: its token and sessions."""
+        return self.path / "console"
+
+    @property
+    def console_token(self) -> Path:
+        """The token that opens the console, readable by the owner only."""
+        return self.console / "token"
+
+    @property
+    def console_sessions(self) -> Path:
+        """Digests of the sessions that are open."""
+        return self.console / "sessions.json"
+
+    @property
+    def console_lock(self) -> Path:
+        """Held by the console that is served."""
+        return self.console / ".lock"

@@ -12,8 +12,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from c2lst_client.adapt import RECORD as ADAPTER_RECORD
-from c2lst_client.adapt import AdaptationRecord, AdaptationSettings, adapt, load_adaptation
+from c2lst_client.adapt import adapt, load_adaptation
+from c2lst_client.adaptation_record import RECORD as ADAPTER_RECORD
+from c2lst_client.adaptation_record import AdaptationRecord, AdaptationSettings
 from c2lst_client.adapted import Adapted
 from c2lst_client.cotrain import TRUTH, cotrain
 from c2lst_client.cotrain_cells import CellFolder

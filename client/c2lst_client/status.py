@@ -53,7 +53,7 @@ def read_status(home: Home) -> Status:
         server=enrolment.server if enrolment else None,
         releases=[f"{organ}/{number}" for organ, number in _numbered(home.releases)],
         withdrawn={name: str(withdrawal) for name, withdrawal in quarantined.items() if withdrawal},
-        sites=[_site_status(open_site(home, name)) for name in site_names(home)],
+        sites=[site_status(open_site(home, name)) for name in site_names(home)],
         joined_since=pulse.began if pulse.fault is None else None,
         join=pulse.fault or f"runs since {pulse.began:%Y-%m-%d %H:%M} UTC",
         rounds_waiting=_rounds_waiting(home),
@@ -71,7 +71,8 @@ def _numbered(folder: Path) -> list[tuple[str, int]]:
     return sorted((organ, int(number)) for organ, number in found if number.isdecimal())
 
 
-def _site_status(site: Site) -> SiteStatus:
+def site_status(site: Site) -> SiteStatus:
+    """Say how far a site is."""
     finished = {
         "adapt": (site.adapter / "record.json").exists(),
         "synthesise": _has_pairs(site.synthetic),

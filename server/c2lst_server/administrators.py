@@ -9,10 +9,11 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from pydantic import BaseModel
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from c2lst_server.db.models import Administrator
+from c2lst_server.actions import Action, note
+from c2lst_server.db.models import Administrator, AdministratorSession
 from c2lst_server.errors import Refused, Unauthorised
 from c2lst_server.sites.registry import digest
 from c2lst_shared.errors import BadInput
@@ -28,6 +29,12 @@ class Scope(StrEnum):
     WRITE_SITES = "sites:write"
     READ_TRAININGS = "trainings:read"
     WRITE_TRAININGS = "trainings:write"
+    READ_ROUNDS = "rounds:read"
+    WRITE_ROUNDS = "rounds:write"
+    READ_ACTIONS = "actions:read"
+
+
+GROUPS = {"read": [scope for scope in Scope if scope.endswith(":read")], "all": list(Scope)}  # short for several scopes
 
 
 class AdministratorRecord(BaseModel):
@@ -40,19 +47,24 @@ class AdministratorRecord(BaseModel):
 
 
 def scopes_of(names: Collection[str]) -> list[Scope]:
-    """Return the scopes of these names.
+    """Return the scopes of these names, which may be those of groups.
 
     Raises:
         BadInput: one of them is none.
     """
     for name in names:
-        if name not in list(Scope):
-            raise BadInput(f"There is no scope {name!r}; the scopes are: {', '.join(Scope)}.")
-    return [Scope(name) for name in names]
+        if name not in [*Scope, *GROUPS]:
+            raise BadInput(
+                f"There is no scope {name!r}; the scopes are: {', '.join(Scope)}; `read` stands for all that only read, `all` "
+                "for all."
+            )
+    return [scope for scope in Scope if any(scope == name or scope in GROUPS.get(name, []) for name in names)]
 
 
 def add(session: Session, name: str, scopes: Collection[Scope], *, days: int, now: datetime | None = None) -> str:
     """Make an administrator and return the token, which is shown this once; adding again replaces token and scopes.
+
+    Whoever is signed in with an earlier token is signed out.
 
     Raises:
         BadInput: the name cannot be used, there is no scope, or the time is too long.
@@ -70,13 +82,16 @@ def add(session: Session, name: str, scopes: Collection[Scope], *, days: int, no
     administrator.token_sha256 = digest(token)
     administrator.added, administrator.expires = now, now + timedelta(days=days)
     session.add(administrator)
+    session.flush()
+    session.execute(delete(AdministratorSession).where(AdministratorSession.administrator_id == administrator.id))
+    note(session, Action.ADDED_ADMINISTRATOR, name, f"for {administrator.scopes}, {days} days", now)
     session.commit()
     return token
 
 
 def list_administrators(session: Session) -> list[AdministratorRecord]:
     """Return all administrators by name."""
-    return [_record(one) for one in session.scalars(select(Administrator).order_by(Administrator.name))]
+    return [record(one) for one in session.scalars(select(Administrator).order_by(Administrator.name))]
 
 
 def remove(session: Session, name: str) -> None:
@@ -90,6 +105,7 @@ def remove(session: Session, name: str) -> None:
         known = ", ".join(one.name for one in list_administrators(session)) or "none yet"
         raise BadInput(f"There is no administrator {name!r}; they are: {known}.")
     session.delete(administrator)
+    note(session, Action.REMOVED_ADMINISTRATOR, name)
     session.commit()
 
 
@@ -100,16 +116,37 @@ def authenticate(session: Session, token: str, scope: Scope, now: datetime | Non
         Unauthorised: nobody's, or it has run out.
         Refused: it does not allow `scope`.
     """
+    found = record(holder(session, token, now))
+    check_scope(found, scope)
+    return found
+
+
+def holder(session: Session, token: str, now: datetime | None = None) -> Administrator:
+    """Return the administrator whose token this is.
+
+    Raises:
+        Unauthorised: nobody's, or it has run out.
+    """
     administrator = session.scalar(select(Administrator).where(Administrator.token_sha256 == digest(token)))
     if administrator is None or administrator.expires <= (now or datetime.now(UTC)):
         raise Unauthorised("This token is not known or has run out; make one with `c2lst-server admins add`.")
-    record = _record(administrator)
-    if scope not in record.scopes:
-        raise Refused(f"The token of {record.name} does not allow {scope}; make one that does with `c2lst-server admins add`.")
-    return record
+    return administrator
 
 
-def _record(administrator: Administrator) -> AdministratorRecord:
+def check_scope(administrator: AdministratorRecord, scope: Scope) -> None:
+    """Check that an administrator may do something.
+
+    Raises:
+        Refused: the scope is not among theirs.
+    """
+    if scope not in administrator.scopes:
+        raise Refused(
+            f"The token of {administrator.name} does not allow {scope}; make one that does with `c2lst-server admins add`."
+        )
+
+
+def record(administrator: Administrator) -> AdministratorRecord:
+    """Return an administrator as they are shown."""
     return AdministratorRecord(
         name=administrator.name,
         scopes=[Scope(scope) for scope in administrator.scopes.split()],

@@ -17,6 +17,10 @@ from sqlalchemy.orm import sessionmaker
 from starlette.exceptions import HTTPException
 
 from c2lst_server.body_limit import BodyLimit
+from c2lst_server.dashboard import pages
+from c2lst_server.dashboard.links import SeenLinks
+from c2lst_server.dashboard.live import watch
+from c2lst_server.dashboard.routers import ROUTERS
 from c2lst_server.db.session import CONNECTIONS, open_database
 from c2lst_server.description import completed
 from c2lst_server.errors import NotThere, Refused, TooMany, Unauthorised
@@ -62,6 +66,7 @@ def create_app(
         await _refresh(settings, clock())  # before the first answer
         refreshing = asyncio.create_task(_keep_fresh(settings, clock))
         yield
+        app.state.changes.close()
         app.state.readiness.close()
         refreshing.cancel()
         with suppress(asyncio.CancelledError):
@@ -80,6 +85,8 @@ def create_app(
     app.state.settings = settings
     app.state.sessions = sessionmaker(engine)
     app.state.database_turns = asyncio.Semaphore(CONNECTIONS - SPARE)
+    app.state.links = SeenLinks.of(settings.folders, app.state.sessions)
+    app.state.changes = watch(settings.folders, app.state.sessions, app.state.database_turns, app.state.links)
     app.state.limits = Limits(settings)
     checks = readiness_checks(settings, engine, clock)
     app.state.readiness = Readiness(checks)
@@ -102,6 +109,9 @@ def create_app(
     app.add_exception_handler(Exception, _answer_surprise)
     for module in (health, releases, sites, admin, trainings, tuf, docs):
         app.include_router(module.router)
+    app.router.routes.append(pages.ASSETS.route())
+    for router in ROUTERS:
+        app.include_router(router)
     description = completed(app.openapi())
     app.openapi = lambda: description  # type: ignore[method-assign]  # FastAPI's own way to extend it
     return app

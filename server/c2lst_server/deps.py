@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from starlette.concurrency import run_in_threadpool
 
 from c2lst_server import administrators
+from c2lst_server.actions import Via, act_as
 from c2lst_server.administrators import Scope
 from c2lst_server.db.models import Site
 from c2lst_server.errors import Unauthorised
@@ -108,6 +109,7 @@ def administrator_with(scope: Scope) -> Callable[..., None]:
             raise Unauthorised("This needs an administrator's token; make one with `c2lst-server admins add`.")
         administrator = administrators.authenticate(session, credentials.credentials, scope)
         request.state.who = f"admin:{administrator.name}"
+        act_as(session, administrator.name, Via.INTERFACE)
 
     return check
 

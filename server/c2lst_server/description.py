@@ -122,6 +122,8 @@ EXAMPLES: dict[type[BaseModel], dict[str, Any]] = {
         "added": _MOMENT,
         "enrolled": _MOMENT,
         "key_fingerprint": _DIGEST,
+        "last_seen": _MOMENT,
+        "software": "0.1.0",
     },
     ImageFolder: {"name": "mob-sections", "corpus": False},
     TrainingPlan: _PLAN,

@@ -9,15 +9,18 @@ import time
 from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from c2lst_server.dashboard import pages
 from c2lst_server.errors import TooMany
 from c2lst_server.problems import problem
 from c2lst_server.settings import Settings
 from c2lst_shared.wire import EnrolmentRequest, TokenRequest
 
 SWEEP_SECONDS = 60.0  # between two looks for callers that can be forgotten
-SIGN_IN = {EnrolmentRequest.path, TokenRequest.path}  # where secrets could be guessed
+SIGN_IN = {EnrolmentRequest.path, TokenRequest.path, pages.SIGN_IN}  # where secrets could be guessed
 
 
 class Limits:
@@ -84,10 +87,19 @@ class RateLimit:
             try:
                 self._limits.check_address(host_of(scope), scope["path"])
             except TooMany as error:
-                refusal = problem(429, str(error), headers={"Retry-After": str(error.wait)})
-                await refusal(scope, receive, send)
+                await _refusal(scope, error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+
+def _refusal(scope: Scope, error: TooMany) -> Response:
+    """People get a page, programs a problem detail."""
+    headers = {"Retry-After": str(error.wait)}
+    if not scope["path"].startswith(pages.PREFIX):
+        return problem(429, str(error), headers=headers)
+    page = pages.show_error(Request(scope), 429, str(error))
+    page.headers.update(headers)
+    return page
 
 
 def host_of(scope: Scope) -> str:

@@ -72,13 +72,18 @@ def run_ids(home: Home) -> list[str]:
     return sorted(path.parent.name for path in (home.path / "runs").glob(f"*/{RUN}"))
 
 
+def sample_grids(home: Home, run_id: str, *, most: int) -> list[Path]:
+    """Return the newest samples images of a run, the newest first; none when it drew none yet."""
+    return sorted((home.run(run_id) / SAMPLES_FOLDER).glob("*.png"), reverse=True)[:most]
+
+
 def latest_samples(home: Home, run_id: str) -> Path:
     """Return the last samples image of a run (names carry the step, so the last by name is the last in time).
 
     Raises:
         BadInput: the run drew no samples.
     """
-    images = sorted((home.run(run_id) / SAMPLES_FOLDER).glob("*.png"))
+    images = sample_grids(home, run_id, most=1)
     if not images:
         raise BadInput(f"Run {run_id} has no image in its {SAMPLES_FOLDER} folder; train it until it draws samples.")
-    return images[-1]
+    return images[0]

@@ -17,6 +17,8 @@ from c2lst_shared.stopping import stop_on_signal
 from c2lst_shared.wire import is_loopback
 
 if TYPE_CHECKING:
+    from socket import socket
+
     import uvicorn
     from fastapi import FastAPI
 
@@ -50,8 +52,6 @@ def serve(settings: Settings, listener: Listener) -> None:
         BadInput: the home is not initialised, a TLS file is missing, others could listen to plain HTTP or read the metrics,
             or the collector of traces cannot be used.
     """
-    import uvicorn
-
     from c2lst_server.app import create_app
     from c2lst_server.tracing import open_tracing
 
@@ -59,7 +59,7 @@ def serve(settings: Settings, listener: Listener) -> None:
     wait_for_database(settings)
     with open_tracing("c2lst-server") as tracing:
         application = create_app(settings, tracing)
-        server = uvicorn.Server(configured(application, listener, log_config(listener.log_format, *LOGGERS)))
+        server = stopping_server(application, configured(application, listener, log_config(listener.log_format, *LOGGERS)))
         # uvicorn stops in peace and then raises the signal again, which would end the process before it has tidied up.
         with (
             stop_on_signal(),
@@ -69,6 +69,18 @@ def serve(settings: Settings, listener: Listener) -> None:
             server.run()
     if not server.started:
         raise C2lstError("The service did not start; the lines above say why.")
+
+
+def stopping_server(application: FastAPI, config: uvicorn.Config) -> uvicorn.Server:
+    """Return a server that ends open streams of events first when it stops: it would wait for them to end by themselves."""
+    import uvicorn
+
+    class StoppingServer(uvicorn.Server):
+        async def shutdown(self, sockets: list[socket] | None = None) -> None:
+            application.state.changes.close()
+            await super().shutdown(sockets)
+
+    return StoppingServer(config)
 
 
 def configured(application: FastAPI, listener: Listener, logging: dict[str, Any] | None) -> uvicorn.Config:

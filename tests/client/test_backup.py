@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from c2lst_client.audit import AuditLog, Entry, read_entries, verify_chain
 from c2lst_client.backup import back_up, restore
 from c2lst_client.cli import app
+from c2lst_client.console.access_token import read_token
 from c2lst_client.home import Home
 from c2lst_client.rounds.handle import handle
 from c2lst_client.rounds.job_queue import JobQueue
@@ -33,6 +34,7 @@ def site(tmp_path: Path) -> RoundSite:
     site = RoundSite(tmp_path / "site")
     (site.home.federation / "node").mkdir(parents=True)
     (site.home.federation / "node" / "source").write_text("x")
+    read_token(site.home)
     (site.home.path / "releases" / "mob" / ".2.part").mkdir(parents=True)
     (site.home.path / "releases" / "mob" / ".2.part" / "half").write_text("x")
     return site
@@ -48,7 +50,7 @@ def files(home: Home) -> dict[str, tuple[bytes, int]]:
         path.relative_to(home.path).as_posix(): (path.read_bytes(), stat.S_IMODE(path.stat().st_mode))
         for path in home.path.rglob("*")
         if path.is_file() and not any(part.startswith(".") for part in path.relative_to(home.path).parts)
-        if path.suffix != ".lock" and not path.is_relative_to(home.federation)
+        if path.suffix != ".lock" and not path.is_relative_to(home.federation) and not path.is_relative_to(home.console)
     }
 
 
@@ -70,6 +72,13 @@ def test_enrolled_site_is_restored_and_pulls_again(tmp_path: Path, site: RoundSi
         assert not pull(elsewhere, "mob").downloaded
     central.engine.dispose()
     assert verify_chain(elsewhere.audit_log) > 3
+
+
+def test_token_of_the_console_is_in_no_backup(site: RoundSite, elsewhere: Home, tmp_path: Path) -> None:
+    back_up(site.home, tmp_path / "site.tar")
+    restore(elsewhere, tmp_path / "site.tar")
+    assert site.home.console_token.exists()
+    assert not elsewhere.console.exists()
 
 
 def test_what_is_being_worked_on_is_left_out_and_named(site: RoundSite, elsewhere: Home, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from fakes.answering import answering, connected, replying
 from pydantic import SecretStr
 
 from c2lst_client.audit import AuditLog, verify_chain
-from c2lst_client.egress import MAX_PROBLEM_BYTES, MAX_REPLY_BYTES, Egress, HttpStatus
+from c2lst_client.egress import MAX_PROBLEM_BYTES, MAX_REPLY_BYTES, USER_AGENT, Egress, HttpStatus
 from c2lst_shared.errors import BadArtefact, BadInput, TransferFailed
 from c2lst_shared.wire import EnrolmentReply, EnrolmentRequest
 
@@ -56,7 +56,7 @@ def test_request_says_nothing_about_the_site(log: Path) -> None:
             "accept": "*/*",
             "accept-encoding": "identity",
             "connection": "keep-alive",
-            "user-agent": "c2lst",
+            "user-agent": USER_AGENT,
         }
     ]
 

@@ -28,7 +28,7 @@ from c2lst_server.publishing.keys import Keyring
 from c2lst_server.publishing.publish import publish
 from c2lst_server.publishing.repository import LIFETIME, Repository, editing, sign
 from c2lst_server.runs import RunRecord, save_run
-from c2lst_server.serve import Listener, configured
+from c2lst_server.serve import Listener, configured, stopping_server
 from c2lst_server.settings import Settings
 from c2lst_server.sites.registry import Address, invite
 from c2lst_shared.presets import PRESETS, Preset, get_preset
@@ -176,8 +176,8 @@ def serving(central: Central, *, tls: tuple[Path, Path] | None = None, applicati
     """Serve it on a free port of loopback while the body runs; the port queues requests until the server is up."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         cert, key = tls or (None, None)
-        config = configured(application or create_app(central.settings), Listener(tls_cert=cert, tls_key=key), logging=None)
-        server = uvicorn.Server(config)
+        application = application or create_app(central.settings)
+        server = stopping_server(application, configured(application, Listener(tls_cert=cert, tls_key=key), logging=None))
         thread = threading.Thread(target=_run, args=(server, listener))
         before, central.url = central.url, f"{'https' if tls else 'http'}://127.0.0.1:{listener.getsockname()[1]}"
         thread.start()

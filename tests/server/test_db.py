@@ -31,7 +31,7 @@ def test_second_migration_does_nothing(central: Central) -> None:
 
 def test_database_without_tables_is_refused(central: Central, tmp_path: Path) -> None:
     empty = central.settings.model_copy(update={"database_url": f"sqlite:///{tmp_path}/empty.sqlite3"})
-    with pytest.raises(BadInput, match="at version none, not 0004; run `c2lst-server init`"):
+    with pytest.raises(BadInput, match="at version none, not 0005; run `c2lst-server init`"):
         open_database(empty)
 
 

@@ -67,6 +67,15 @@ ROWS: dict[str, dict[str, list[dict[str, Any]]]] = {
              "loss": 0.25, "curve": "[]", "error": None, "detail": None, "metrics": None}
         ],
     },
+    "0005": {
+        "administrator_sessions": [
+            {"id": 1, "administrator_id": 2, "session_sha256": "e" * 64, "ends": WHEN, "used": WHEN}
+        ],
+        "administrator_actions": [
+            {"id": 1, "at": WHEN, "who": "ada", "via": "dashboard", "action": "suspended site", "subject": "hospital-a",
+             "detail": None}
+        ],
+    },
 }  # fmt: skip
 
 
@@ -215,7 +224,7 @@ def test_older_service_is_told_to_update_and_is_updated_by_init(central: Central
         downgrade(connection, "0001")
     engine.dispose()
     refused = run.invoke(app, ["status", *home])
-    assert "at version 0001, not 0004; run `c2lst-server init`" in str(refused.exception)
+    assert "at version 0001, not 0005; run `c2lst-server init`" in str(refused.exception)
     updated = run.invoke(app, ["init", *home])
     assert "Updated the tables of the database; keys and releases" in updated.stdout
     shown = run.invoke(app, ["status", *home])

@@ -5,7 +5,7 @@ Libraries are imported inside the commands, so that `--help` is quick.
 
 from __future__ import annotations
 
-from c2lst_client.cli import audit, backup, export, policy, rounds, service, slides, steps, study, trust
+from c2lst_client.cli import audit, backup, console, export, policy, rounds, service, slides, steps, study, trust
 from c2lst_shared.command_line import CommandLine, exit_codes
 from c2lst_shared.console import run
 
@@ -39,6 +39,7 @@ app.add_typer(rounds.rounds_app, name="rounds", rich_help_panel="Rounds")
 app.add_typer(policy.policy_app, name="policy", rich_help_panel="Rounds")
 app.add_typer(audit.audit_app, name="audit", rich_help_panel="Rounds")
 app.add_typer(service.app)
+app.add_typer(console.app)
 app.add_typer(backup.app)
 
 

@@ -22,24 +22,10 @@ def show_policy(home: HomeOption = None, as_json: JsonOption = False) -> None:
         c2lst-client policy show --json
     """
     from c2lst_client.rounds.policy import load_policy
+    from c2lst_client.rounds.policy_words import policy_words
 
     policy = load_policy(settings_of(home).folders)
-    words = {
-        "mode": {"auto": "rounds within the limits run", "ask": "every round waits for approval", "never": "no round runs"}[
-            policy.mode
-        ],
-        "max_steps": str(policy.max_steps),
-        "max_hours": f"{policy.max_hours:g}",
-        "organs": ", ".join(policy.organs) if policy.organs is not None else "all that there are spots of",
-        "window": policy.window or "always",
-        "withhold": ", ".join(policy.withhold) or "nothing",
-        "min_spots": str(policy.min_spots),
-        "export": {"allow": "synthetic pairs may leave by the rule of privacy", "never": "no synthetic pair leaves"}[
-            policy.export
-        ],
-        "keep_rounds_days": str(policy.keep_rounds_days),
-        "fab_sha256": policy.fab_sha256 or "that of the installed package",
-    }
+    words = policy_words(policy)
     show(policy, [f"{name:<17}{value}" for name, value in words.items()], as_json=as_json)
 
 

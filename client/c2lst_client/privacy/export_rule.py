@@ -10,8 +10,7 @@ from __future__ import annotations
 from typing import Literal
 
 from c2lst_client.evaluate.results import Interval, Result
-from c2lst_client.privacy.membership import PLAIN
-from c2lst_client.privacy.results import AttackResult, NeighbourResult, PrivacyResult, Recovery
+from c2lst_client.privacy.results import PLAIN, AttackResult, NeighbourResult, PrivacyResult, Recovery
 
 # Whoever is shown a member and a non-member and must say which is which is right in AUC of all cases, by guessing in 0.5.
 # Up to 0.6 the answer is still wrong in four of ten cases, too often to act on for any single spot.

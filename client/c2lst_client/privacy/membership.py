@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from c2lst_client.evaluate.nuclei import Pixels
-from c2lst_client.privacy.results import MembershipResult
+from c2lst_client.privacy.results import PLAIN, MembershipResult
 from c2lst_client.privacy.roc import Draws, auc, measure_attack
 from c2lst_shared.errors import BadInput
 from c2lst_shared.presets import DiffusionConfig
@@ -36,7 +36,6 @@ Floats = npt.NDArray[np.float64]
 TIME_STEPS = 8  # evenly over those that the adapter was trained on; at the ends every patch is as easy, or as hard
 NOISES = 4  # per time step; each shows the patch in the next of its eight rotations and reflections, as training does
 BATCH = 32
-PLAIN = "loss"
 CALIBRATED = "loss calibrated by the backbone's"
 OWN_EXPRESSION = "loss under own against another spot's expression"
 CONTROL = "loss of the backbone alone"

@@ -6,6 +6,8 @@ from typing import Literal
 
 from c2lst_client.evaluate.results import Interval, Result, StepResult
 
+PLAIN = "loss"  # name of the attack that takes nothing but the adapted model's own loss
+
 Basis = Literal["embedding", "pixels", "expression"]
 
 

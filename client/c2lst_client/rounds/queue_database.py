@@ -93,6 +93,16 @@ class QueueDatabase:
         with self._open() as connection:
             return find_job(connection, round_id)
 
+    def state(self) -> str:
+        """Return a text that differs whenever a round has come, or stands otherwise than before; nothing is written."""
+        if not self._path.exists():  # nothing is made by looking
+            return ""
+        with self._open() as connection:
+            rows = connection.execute(
+                "SELECT round_id, state, stage, step, cancel, error, updated FROM rounds ORDER BY round_id"
+            )
+            return repr([tuple(row) for row in rows])
+
     def copy_to(self, path: Path) -> None:
         """Write a copy of the queue, as of one moment, in which nothing runs: what runs is queued there."""
         with self._open() as connection, closing(sqlite3.connect(path)) as copy:

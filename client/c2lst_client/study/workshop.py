@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from c2lst_client.adapt import RECORD, AdaptationRecord, AdaptationSettings, adapt, load_adaptation
+from c2lst_client.adapt import adapt, load_adaptation
+from c2lst_client.adaptation_record import RECORD, AdaptationRecord, AdaptationSettings
 from c2lst_client.adapted import Adapted
 from c2lst_client.arms import SYNTHETIC, ArmTrainer
 from c2lst_client.cotrain_cells import CellFolder

@@ -18,7 +18,10 @@ def add_administrator(
     name: Annotated[str, typer.Argument(help="Lower-case letters, digits and dashes.")],
     scope: Annotated[
         list[str],
-        typer.Option(help="What the token allows, repeated: sites:read, sites:write, trainings:read, trainings:write."),
+        typer.Option(
+            help="What the token allows, repeated: sites:read, sites:write, trainings:read, trainings:write, rounds:read, "
+            "rounds:write, actions:read; or read for all that only read, all for all."
+        ),
     ],
     days: Annotated[int, typer.Option(help="How long it works, 365 at most.")] = 90,
     home: HomeOption = None,

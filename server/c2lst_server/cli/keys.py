@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from c2lst_server.cli.options import HomeOption, PassphraseFileOption, passphrase_of, settings_of, table
+from c2lst_server.cli.options import HomeOption, PassphraseFileOption, note_action, passphrase_of, settings_of, table
 from c2lst_shared.command_line import CommandLine, JsonOption, show
 
 keys_app = CommandLine(help="The keys that sign: root, targets, snapshot, timestamp.")
@@ -56,12 +56,14 @@ def rotate_key(
         c2lst-server keys rotate targets-2
         c2lst-server keys rotate timestamp --passphrase-file passphrase
     """
+    from c2lst_server.actions import Action
     from c2lst_server.publishing.rotation import rotate
 
     settings = settings_of(home, passphrase_file)
     version = rotate(settings.folders, name, passphrase_of(settings))
     words = f"{name} is a new key; root {version} names it. Keep a copy of the new file, and destroy copies of the old one."
     show({"key": name, "root": version}, [words], as_json=as_json)
+    note_action(settings, Action.CHANGED_KEYS, name.partition("-")[0], f"replaced {name}, root {version}")
 
 
 @keys_app.command("make")
@@ -98,6 +100,7 @@ def add_key(
     Examples:
         c2lst-server keys add targets targets-3.pem.pub
     """
+    from c2lst_server.actions import Action
     from c2lst_server.publishing.key_holders import add_key as add
 
     settings = settings_of(home, passphrase_file)
@@ -107,6 +110,7 @@ def add_key(
         [f"Root {version} knows the key for {role}; sites follow by themselves."],
         as_json=as_json,
     )
+    note_action(settings, Action.CHANGED_KEYS, role, f"added {public.name}, root {version}")
 
 
 @keys_app.command("remove")
@@ -124,9 +128,11 @@ def remove_key(
         c2lst-server keys remove targets 3f9c21d07a54be88
         c2lst-server keys remove targets 3f9c21d07a54be88 --key /media/stick/targets-3.pem
     """
+    from c2lst_server.actions import Action
     from c2lst_server.publishing.key_holders import remove_key as remove
 
     settings = settings_of(home, passphrase_file)
     version = remove(settings.folders, role, keyid, passphrase_of(settings), key or [])
     words = f"Root {version} does not know the key any more. Destroy its copies."
     show({"role": role, "keyid": keyid, "root": version}, [words], as_json=as_json)
+    note_action(settings, Action.CHANGED_KEYS, role, f"removed {keyid[:16]}, root {version}")

@@ -18,6 +18,7 @@ from c2lst_shared.logs import LogFormat
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
+    from c2lst_server.actions import Action
     from c2lst_server.settings import Settings
 
 HomeOption = Annotated[
@@ -60,14 +61,25 @@ def session_of(settings: Settings) -> Iterator[Session]:
     from sqlalchemy.exc import OperationalError
     from sqlalchemy.orm import Session
 
+    from c2lst_server.actions import act_as_operator
     from c2lst_server.db.session import open_database, sentences
 
     engine = open_database(settings)
     try:
         with sentences(engine, "cannot be used now", OperationalError), Session(engine) as session:
+            act_as_operator(session)
             yield session
     finally:
         engine.dispose()
+
+
+def note_action(settings: Settings, action: Action, subject: str, detail: str = "") -> None:
+    """Record what a command did that needs no database for itself."""
+    from c2lst_server.actions import note
+
+    with session_of(settings) as session:
+        note(session, action, subject, detail)
+        session.commit()
 
 
 def passphrase_of(settings: Settings, *, confirm: bool = False) -> Callable[[], str]:

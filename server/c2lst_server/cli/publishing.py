@@ -12,6 +12,7 @@ from c2lst_server.cli.options import (
     HomeOption,
     PassphraseFileOption,
     RunArgument,
+    note_action,
     passphrase_of,
     session_of,
     settings_of,
@@ -169,6 +170,7 @@ def withdraw(
     Examples:
         c2lst-server withdraw mob/1 --reason "Trained on a mislabelled slide."
     """
+    from c2lst_server.actions import Action
     from c2lst_server.publishing.keys import Keyring
     from c2lst_server.publishing.withdraw import withdraw as withdraw_release
     from c2lst_shared.release.targets import split_release
@@ -181,6 +183,7 @@ def withdraw(
         [f"{release} is {signed}. Sites set it aside at their next pull."],
         as_json=as_json,
     )
+    note_action(settings, Action.WITHDREW, release, reason)
 
 
 @app.command()
@@ -192,12 +195,14 @@ def renew(home: HomeOption = None, passphrase_file: PassphraseFileOption = None,
     Examples:
         c2lst-server renew
     """
+    from c2lst_server.actions import Action
     from c2lst_server.publishing.keys import Keyring
     from c2lst_server.publishing.refresh import renew_targets
 
     settings = settings_of(home, passphrase_file)
     signed = renew_targets(settings.folders, Keyring(settings.folders.keys, passphrase_of(settings)))
     show({"signed": signed}, [f"Signed again: {', '.join(signed)}."], as_json=as_json)
+    note_action(settings, Action.RENEWED, "targets")
 
 
 @releases_app.command("list")

@@ -1,4 +1,4 @@
-"""What the server remembers beside its files: who may ask for what, which run became which release,
+"""What the server remembers beside its files: who may ask for what and who did what, which run became which release,
 rounds, and trainings."""
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ class Site(Base):
     public_key_pem: Mapped[str | None] = mapped_column(String(2000))
     key_fingerprint: Mapped[str | None] = mapped_column(String(64))  # SHA-256 of the public key's DER bytes
     server: Mapped[str | None] = mapped_column(String(300))  # the URL under which it knows this server
+    last_seen: Mapped[datetime | None] = mapped_column(UtcDateTime)  # when it last showed who it is, to the minute
+    software: Mapped[str | None] = mapped_column(String(40))  # the version of c2lst that it named then
     tokens: Mapped[list[EnrolmentToken]] = relationship(back_populates="site", cascade="all, delete-orphan")
 
 
@@ -105,6 +107,33 @@ class Administrator(Base):
     token_sha256: Mapped[str] = mapped_column(String(64), unique=True)
     added: Mapped[datetime] = mapped_column(UtcDateTime)
     expires: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class AdministratorSession(Base):
+    """An administrator who is signed in at a browser; only the digest of what the browser shows is kept."""
+
+    __tablename__ = "administrator_sessions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    administrator_id: Mapped[int] = mapped_column(ForeignKey("administrators.id", ondelete="CASCADE"), index=True)
+    session_sha256: Mapped[str] = mapped_column(String(64), unique=True)
+    ends: Mapped[datetime] = mapped_column(UtcDateTime)  # however much it is used
+    used: Mapped[datetime] = mapped_column(UtcDateTime)  # to the minute
+    administrator: Mapped[Administrator] = relationship()
+
+
+class AdministratorAction(Base):
+    """Something that was done, and by whom. Names stay when who has them is removed."""
+
+    __tablename__ = "administrator_actions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    who: Mapped[str] = mapped_column(String(64))
+    via: Mapped[str] = mapped_column(String(16))  # one of `actions.Via`
+    action: Mapped[str] = mapped_column(String(32))  # one of `actions.Action`
+    subject: Mapped[str] = mapped_column(String(100))  # name of what it was done to
+    detail: Mapped[str | None] = mapped_column(String(500))
 
 
 class Release(Base):

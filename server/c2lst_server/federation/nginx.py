@@ -69,7 +69,7 @@ server {{
     client_body_timeout 30s;
     proxy_http_version 1.1;
     proxy_set_header Connection "";
-    proxy_set_header Host $host;
+    proxy_set_header Host $http_host;  # with the port: the dashboard compares it with where a form comes from
     proxy_set_header X-Forwarded-For $remote_addr;  # replaced: what a caller claims is not passed on
     proxy_set_header X-Forwarded-Proto https;
 

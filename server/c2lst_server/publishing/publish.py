@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 from tuf.api.metadata import Metadata, TargetFile, Targets
 
+from c2lst_server.actions import Action, note
 from c2lst_server.db.models import Release
 from c2lst_server.home import Home
 from c2lst_server.publishing.catalogue import read_manifest, signed_targets
@@ -79,6 +80,7 @@ def make_visible(
         BadArtefact: a site would refuse the result; nothing was changed.
     """
     session.add(_row(manifest, run_id))
+    note(session, Action.PUBLISHED, manifest.name, f"run {run_id}")
     session.flush()  # what the database would refuse, it refuses before anything is visible
     try:
         repository.commit(new=files, signed=signed)
@@ -159,6 +161,7 @@ def _remember_interrupted(home: Home, session: Session, run_id: str, organ: str)
         if number not in remembered and weights.is_file() and sha256_of(weights) == digest:
             manifest = read_manifest(home, organ, number)
             session.add(_row(manifest, run_id))
+            note(session, Action.PUBLISHED, manifest.name, f"run {run_id}")
             session.commit()
             return manifest
     return None

@@ -19,6 +19,7 @@ from tuf.api.exceptions import RepositoryError, UnsignedMetadataError
 from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 from tuf.api.serialization import DeserializationError
 
+from c2lst_server.actions import Action, note
 from c2lst_server.home import Home
 from c2lst_server.publishing.keys import Keyring, open_key
 from c2lst_server.publishing.publish import make_visible, place
@@ -163,6 +164,10 @@ def publish_staged(home: Home, session: Session, path: Path) -> list[str]:
             repository.commit(signed=metadata)
         for organ, number in gone:
             forget_files(home, organ, number)
+            note(session, Action.WITHDREW, f"{organ}/{number}")
+        if not new and not gone:
+            note(session, Action.RENEWED, "targets")
+        session.commit()
     published = [f"Published {organ}/{number}." for organ, number in new]
     withdrawn = [f"Withdrew {organ}/{number}." for organ, number in gone]
     return [*published, *withdrawn] or ["Renewed; no release came or went."]

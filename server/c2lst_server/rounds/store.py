@@ -11,11 +11,13 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from c2lst_server.actions import Action, note
 from c2lst_server.db.models import ACTIVE, Round, RoundSite, Site
 from c2lst_server.errors import NotThere
 from c2lst_server.home import Home
 from c2lst_server.publishing.catalogue import read_catalogue, read_manifest
 from c2lst_shared.errors import BadInput
+from c2lst_shared.web.words import plain_duration
 from c2lst_shared.wire import TERMINAL, RoundOffer, RoundResult
 
 NOT_SENT, OFFERED = "not_sent", "offered"
@@ -66,7 +68,7 @@ class SiteView(BaseModel):
         words = {NOT_SENT: "not reached yet", "waiting": "waiting for approval"}.get(self.state, self.state)
         if self.state == "running" and self.stage:
             of = f" {self.step}/{self.steps}" if self.steps else ""
-            left = f", {_duration(self.eta_seconds)} left in this step" if self.eta_seconds is not None else ""
+            left = f", {plain_duration(self.eta_seconds)} left in this step" if self.eta_seconds is not None else ""
             words = f"running: {self.stage}{of}{left}"
         if self.error == "deadline" and self.state not in TERMINAL:
             return f"no result by the deadline; before: {words}"
@@ -131,13 +133,22 @@ def start(session: Session, home: Home, wanted: RoundPlan, now: datetime | None 
     row = Round(round_id=offer.round_id, offer=offer.model_dump_json(), started=now, deadline=offer.deadline)
     row.sites = [RoundSite(site=site, state=NOT_SENT) for site in sorted(wanted.sites)]
     session.add(row)
+    note(session, Action.STARTED_ROUND, offer.round_id, f"{offer.release_name} at {', '.join(sorted(wanted.sites))}", now)
     session.commit()
     return _view(row)
 
 
-def list_rounds(session: Session) -> list[RoundView]:
-    """Return all rounds, the newest first."""
-    return [_view(row) for row in session.scalars(select(Round).order_by(Round.started.desc(), Round.id.desc()))]
+def list_rounds(session: Session, *, limit: int | None = None, offset: int = 0) -> list[RoundView]:
+    """Return rounds, the newest first: all of them, or `limit` of those after the first `offset`."""
+    found = select(Round).order_by(Round.started.desc(), Round.id.desc()).limit(limit).offset(offset)
+    return [_view(row) for row in session.scalars(found)]
+
+
+def rounds_of_site(session: Session, site: str, *, limit: int) -> list[RoundView]:
+    """Return the newest rounds that a site was asked for."""
+    mine = select(RoundSite.round_id).where(RoundSite.site == site)
+    found = select(Round).where(Round.id.in_(mine)).order_by(Round.started.desc(), Round.id.desc()).limit(limit)
+    return [_view(row) for row in session.scalars(found)]
 
 
 def show(session: Session, round_id: str) -> RoundView:
@@ -158,7 +169,9 @@ def cancel(session: Session, round_id: str, now: datetime | None = None) -> Roun
     row = find(session, round_id)
     if row.closed is not None:
         raise BadInput(f"Round {row.round_id} is over, so there is nothing to cancel.")
-    row.cancelled = row.cancelled or now or datetime.now(UTC)
+    if row.cancelled is None:
+        row.cancelled = now or datetime.now(UTC)
+        note(session, Action.CANCELLED_ROUND, row.round_id, now=now)
     session.commit()
     return _view(row)
 
@@ -227,9 +240,3 @@ def _view(row: Round) -> RoundView:
 def _site_view(row: RoundSite) -> SiteView:
     values = {name: getattr(row, name) for name in SiteView.model_fields if name != "result"}
     return SiteView(**values, result=RoundResult.model_validate_json(row.result) if row.result else None)
-
-
-def _duration(seconds: int) -> str:
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{rest} s"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Form, Response
+from fastapi import APIRouter, Form, Request, Response
 
 from c2lst_server.deps import HomeDep, SessionDep, SiteDep
 from c2lst_server.federation import site_links
@@ -31,9 +31,9 @@ def enrol_site(session: SessionDep, request: EnrolmentRequest) -> EnrolmentReply
 
 
 @router.post(TokenRequest.path, response_model=AccessToken, responses=refusals(400, 401, 408, 413))
-def get_token(session: SessionDep, request: Annotated[TokenRequest, Form()]) -> Response:
+def get_token(session: SessionDep, http: Request, request: Annotated[TokenRequest, Form()]) -> Response:
     """Give an access token for an assertion that the site's key signed."""
-    token = access.grant(session, request).model_dump_json(context=REVEAL)
+    token = access.grant(session, request, user_agent=http.headers.get("user-agent")).model_dump_json(context=REVEAL)
     return Response(token, media_type="application/json", headers={"Cache-Control": "no-store"})  # RFC 6749, section 5.1
 
 

@@ -15,6 +15,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from c2lst_server.actions import Action, Via, act_as, note
 from c2lst_server.db.models import ACTIVE, SeenAssertion, Site, SiteToken
 from c2lst_server.errors import Unauthorised
 from c2lst_server.sites.enrolment import key_fingerprint
@@ -33,14 +34,23 @@ LIFETIME = timedelta(minutes=10)
 LEEWAY = timedelta(seconds=60)  # between two clocks
 CLAIMS = ["iss", "sub", "aud", "iat", "exp", "jti"]
 MAX_JTI = 64
+_USER_AGENT = re.compile(r"c2lst/([0-9A-Za-z][0-9A-Za-z.+-]{0,39})")
 UNREADABLE = (jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError)  # what foreign JSON can bring about
 
 # One sentence for whatever is wrong, so that nobody learns from it which sites there are.
 _REFUSAL = "This assertion is not that of a site which is active here; check the site's clock, or enrol again."
 
 
-def grant(session: Session, request: TokenRequest, now: datetime | None = None) -> AccessToken:
+def grant(
+    session: Session, request: TokenRequest, now: datetime | None = None, *, user_agent: str | None = None
+) -> AccessToken:
     """Give an access token for an assertion; an assertion works once.
+
+    Args:
+        session: of the database.
+        request: with the assertion.
+        now: instead of the clock's time.
+        user_agent: of the request; kept is the version of c2lst that it names, which informs and is not trusted.
 
     Raises:
         Unauthorised: it is not signed by an active site, not for this server, too old, or was shown before.
@@ -50,6 +60,8 @@ def grant(session: Session, request: TokenRequest, now: datetime | None = None) 
     token = secrets.token_urlsafe(32)
     session.execute(delete(SiteToken).where(SiteToken.expires <= now))
     session.add(SiteToken(site_id=site.id, token_sha256=digest(token), expires=now + LIFETIME))
+    named = _USER_AGENT.fullmatch(user_agent or "")
+    site.last_seen, site.software = now, named[1] if named else None
     session.commit()
     return AccessToken(access_token=SecretStr(token), expires_in=round(LIFETIME.total_seconds()))
 
@@ -85,6 +97,8 @@ def rotate_key(session: Session, site: Site, request: KeyRotation, now: datetime
     _see(session, site, claims, now or datetime.now(UTC))
     site.public_key_pem, site.key_fingerprint = request.public_key_pem, fingerprint
     forget_tokens(session, site)
+    act_as(session, site.name, Via.SITE)
+    note(session, Action.ROTATED_KEY, site.name, f"key {fingerprint[:16]}", now)
     session.commit()
     return describe(site)
 

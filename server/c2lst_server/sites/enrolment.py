@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from c2lst_server.actions import Action, Via, act_as, note
 from c2lst_server.db.models import ACTIVE, INVITED, EnrolmentToken
 from c2lst_server.errors import Refused
 from c2lst_server.sites.registry import digest
@@ -46,8 +47,10 @@ def enrol(session: Session, request: EnrolmentRequest, now: datetime | None = No
         # Of two requests with the same token at the same moment one finds it unused.
         unused = update(EnrolmentToken).where(EnrolmentToken.id == token.id, EnrolmentToken.used.is_(None)).values(used=now)
         if session.execute(unused.returning(EnrolmentToken.id)).first() is not None:
-            site.state, site.enrolled = ACTIVE, now
+            site.state, site.enrolled, site.last_seen = ACTIVE, now, now
             site.public_key_pem, site.key_fingerprint = request.public_key_pem, fingerprint
+            act_as(session, site.name, Via.SITE)
+            note(session, Action.ENROLLED, site.name, f"key {fingerprint[:16]}", now)
             session.commit()
         session.refresh(site)
     if site.key_fingerprint != fingerprint:

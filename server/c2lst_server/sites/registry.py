@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from c2lst_server.actions import Action, note
 from c2lst_server.db.models import ACTIVE, INVITED, SUSPENDED, EnrolmentToken, Site, SiteToken
 from c2lst_server.errors import NotThere
 from c2lst_server.home import Home
@@ -47,6 +48,8 @@ class SiteRecord(BaseModel):
     added: datetime
     enrolled: datetime | None
     key_fingerprint: str | None
+    last_seen: datetime | None  # when it last showed who it is
+    software: str | None  # the version of c2lst that it named then
 
 
 def invite(
@@ -73,6 +76,7 @@ def invite(
         session.add(site)
     site.server = file.server
     site.tokens = [EnrolmentToken(token_sha256=digest(token), expires=file.expires)]
+    note(session, Action.INVITED_SITE, name, f"until {file.expires:%Y-%m-%d %H:%M} UTC", now)
     session.flush()
     atomic.write_text(out, file.model_dump_json(indent=1, context=REVEAL), mode=0o600)
     session.commit()
@@ -86,12 +90,18 @@ def read_ca(path: Path) -> str:
         BadInput: the file cannot be read or has none.
     """
     try:
-        found = _CERTIFICATE.findall(path.read_text())
+        text = path.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(f"The CA file {path} cannot be read: {error}; pass a PEM file to --ca.") from error
-    if not found:
+    certificates = pick_certificates(text)
+    if not certificates:
         raise BadInput(f"The CA file {path} holds no certificate; pass a PEM file to --ca.")
-    return "\n".join(found) + "\n"
+    return certificates
+
+
+def pick_certificates(text: str) -> str:
+    """Return the certificates in a text, without what stands around them; empty when there is none."""
+    return "".join(f"{found}\n" for found in _CERTIFICATE.findall(text.replace("\r\n", "\n")))
 
 
 def list_sites(session: Session, *, limit: int | None = None, after: str = "") -> list[SiteRecord]:
@@ -99,6 +109,15 @@ def list_sites(session: Session, *, limit: int | None = None, after: str = "") -
     after = after.partition("\0")[0]  # PostgreSQL takes no text with a null character; no name has one
     found = select(Site).where(Site.name > after).order_by(Site.name).limit(limit)
     return [SiteRecord.model_validate(site) for site in session.scalars(found)]
+
+
+def show(session: Session, name: str) -> SiteRecord:
+    """Return one site.
+
+    Raises:
+        NotThere: there is no such site.
+    """
+    return SiteRecord.model_validate(_find(session, name))
 
 
 def suspend(session: Session, name: str) -> SiteRecord:
@@ -111,6 +130,7 @@ def suspend(session: Session, name: str) -> SiteRecord:
     site.state = SUSPENDED
     site.tokens = [token for token in site.tokens if token.used]
     forget_tokens(session, site)
+    note(session, Action.SUSPENDED_SITE, name)
     session.commit()
     return SiteRecord.model_validate(site)
 
@@ -125,6 +145,7 @@ def resume(session: Session, name: str) -> SiteRecord:
     if site.state != SUSPENDED:
         raise BadInput(f"Site {name!r} is {site.state}, so there is nothing to resume.")
     site.state = ACTIVE if site.enrolled else INVITED
+    note(session, Action.RESUMED_SITE, name)
     session.commit()
     return SiteRecord.model_validate(site)
 
@@ -136,6 +157,7 @@ def remove(session: Session, name: str) -> None:
         BadInput: there is no such site.
     """
     session.delete(_find(session, name))
+    note(session, Action.REMOVED_SITE, name)
     session.commit()
 
 

@@ -13,12 +13,14 @@ from sqlalchemy import case, literal, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from c2lst_server.actions import Action, note
 from c2lst_server.db.models import Training, UtcDateTime
 from c2lst_server.errors import NotThere
 from c2lst_server.runs import RunId
 from c2lst_server.settings import Settings
 from c2lst_server.trainings.plan import TrainingPlan, completed
 from c2lst_shared.errors import BadInput
+from c2lst_shared.web.words import plain_duration
 from c2lst_shared.wire import ErrorCode
 
 MOST_POINTS = 200  # of a loss curve
@@ -58,7 +60,7 @@ class TrainingSummary(BaseModel):
             return "stalled: its trainer is silent; another goes on from the checkpoint (c2lst-server trainer)"
         words: str = self.state
         if self.state in {"running", "cancelling"} and self.steps:
-            left = f", {_duration(self.eta_seconds)} left in this stage" if self.eta_seconds is not None else ""
+            left = f", {plain_duration(self.eta_seconds)} left in this stage" if self.eta_seconds is not None else ""
             words = f"{words}: {self.stage} {self.step}/{self.steps}{left}"
         if self.loss is not None and self.stage == "pretrain" and self.state != "queued":
             words += f", loss {self.loss:.4f}"
@@ -98,6 +100,7 @@ def queue(session: Session, settings: Settings, wanted: TrainingPlan, *, now: da
         furthest=0,
     )
     session.add(row)
+    note(session, Action.QUEUED_TRAINING, row.run_id, f"preset {plan.preset}, images {plan.images}, {plan.steps} steps", now)
     try:
         session.commit()
     except IntegrityError:  # somebody else took the name at the same time
@@ -161,7 +164,8 @@ def cancel(session: Session, training_id: str, *, now: datetime | None = None) -
         "owner": case((idle, None), else_=Training.owner),
         "cancel": case((idle, False), else_=True),
     }
-    _change(session, row, values, ("queued", "running"), f"Training {row.training_id} is over, so there is nothing to cancel.")
+    refusal = f"Training {row.training_id} is over, so there is nothing to cancel."
+    _change(session, row, values, ("queued", "running"), refusal, Action.STOPPED_TRAINING)
     return _view(row, now)
 
 
@@ -180,11 +184,14 @@ def resume(session: Session, training_id: str, *, now: datetime | None = None) -
         values | {"cancel": False},
         ("cancelled", "failed"),
         f"Training {row.training_id} is {state_of(row, now)}; only one that was cancelled or failed is resumed.",
+        Action.RESUMED_TRAINING,
     )
     return _view(row, now)
 
 
-def _change(session: Session, row: Training, values: Mapping[str, object], states: Sequence[str], refusal: str) -> None:
+def _change(
+    session: Session, row: Training, values: Mapping[str, object], states: Sequence[str], refusal: str, action: Action
+) -> None:
     """Change a row that is in one of the states, in one statement: a trainer may change it at the same time."""
     changed = session.execute(
         update(Training)
@@ -193,6 +200,8 @@ def _change(session: Session, row: Training, values: Mapping[str, object], state
         .returning(Training.id)
         .execution_options(synchronize_session=False)
     ).first()
+    if changed is not None:
+        note(session, action, row.run_id)
     session.commit()
     if changed is None:
         raise BadInput(refusal)
@@ -229,9 +238,3 @@ def state_of(row: Training, now: datetime) -> State:
     if row.lease_until is not None and row.lease_until < now:
         return "stalled"
     return "cancelling" if row.cancel else "running"
-
-
-def _duration(seconds: int) -> str:
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min" if minutes else f"{rest} s"

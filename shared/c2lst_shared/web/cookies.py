@@ -1,4 +1,8 @@
-"""Cookies that no script reads and no other site sends; over HTTPS also such that no neighbouring host can set them."""
+"""Cookies that no script reads and no other site sends; over HTTPS also such that no neighbouring host can set them.
+
+Browsers keep cookies by host, whatever the port. On this machine itself, where a dashboard and a console may stand side by
+side, a cookie's name therefore has its service's port: signing in to one does not sign out of the other.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +22,7 @@ def is_encrypted(request: Request) -> bool:
 
 def cookie_name(request: Request, name: str) -> str:
     """Return the full name of a cookie: `__Host-` makes browsers insist on HTTPS, this host alone, and all of its paths."""
-    return f"__Host-{name}" if is_encrypted(request) else name
+    return f"__Host-{name}" if is_encrypted(request) else f"{name}-{request.url.port or 80}"
 
 
 def set_cookie(request: Request, response: Response, name: str, value: str, *, seconds: int) -> None:

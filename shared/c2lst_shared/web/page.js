@@ -7,10 +7,13 @@ const FORMS = {
   day: { day: "numeric", month: "short", year: "numeric" },
 };
 
-function setDates(root) {
+function dress(root) {
   for (const time of root.querySelectorAll("time[data-form]")) {
     const when = new Date(time.dateTime);
     if (!Number.isNaN(when.valueOf())) time.textContent = new Intl.DateTimeFormat("en-GB", FORMS[time.dataset.form]).format(when);
+  }
+  for (const cell of root.querySelectorAll("tbody td:not([data-label])")) { // for narrow screens, where rows become blocks
+    cell.dataset.label = cell.closest("table").tHead?.rows[0].cells[cell.cellIndex]?.textContent ?? "";
   }
 }
 
@@ -44,7 +47,7 @@ async function refresh() {
     if (answer.redirected || answer.status === 401) { say("Your session has ended: load the page again to sign in."); return; }
     if (!answer.ok) return;
     const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    setDates(page);
+    dress(page);
     for (const old of document.querySelectorAll("[data-live]")) {
       const fresh = page.getElementById(old.id);
       if (fresh) replace(old, fresh);
@@ -84,9 +87,10 @@ document.addEventListener("click", async (event) => {
   button.textContent = "Copied";
 });
 document.addEventListener("submit", (event) => {
+  if ("download" in event.target.dataset) return; // the page stays
   if (event.target.dataset.sent) event.preventDefault();
   event.target.dataset.sent = "1";
 });
 window.addEventListener("pageshow", () => document.querySelectorAll("form[data-sent]").forEach((form) => delete form.dataset.sent));
-setDates(document);
+dress(document);
 listen();

@@ -72,7 +72,7 @@ def page_environment(package: str, assets: Assets) -> jinja2.Environment:
     return found
 
 
-def render(templates: jinja2.Environment, name: str, frame: Frame, *, status: int = 200, **content: object) -> HTMLResponse:
+def render(templates: jinja2.Environment, name: str, frame: Frame, /, *, status: int = 200, **content: object) -> HTMLResponse:
     """Return the page that the template `name` makes of `content`."""
     from starlette.responses import HTMLResponse
 

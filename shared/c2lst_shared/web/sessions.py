@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-import threading
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from c2lst_shared.web.cookies import cookie_name, set_cookie
@@ -67,48 +66,3 @@ def give_cookie(request: Request, response: Response, identifier: str) -> None:
 def take_cookie(request: Request, response: Response) -> None:
     """Let the browser forget its session."""
     set_cookie(request, response, COOKIE, "", seconds=0)
-
-
-@dataclass
-class _Kept:
-    who: str
-    ends: datetime
-    idle_until: datetime
-
-
-class MemorySessions:
-    """Sessions of one process: they end with it. A service that is restarted under its users keeps them in its database."""
-
-    def __init__(self, *, idle: timedelta = IDLE, longest: timedelta = LONGEST, most: int = 100) -> None:
-        self._idle, self._longest, self._most = idle, longest, most
-        self._kept: dict[str, _Kept] = {}
-        self._lock = threading.Lock()
-
-    def open(self, who: str, now: datetime | None = None) -> BrowserSession:
-        """Begin a session; beyond `most` of them the oldest one ends."""
-        now = now or datetime.now(UTC)
-        identifier = new_identifier()
-        with self._lock:
-            self._kept = {key: kept for key, kept in self._kept.items() if min(kept.ends, kept.idle_until) > now}
-            while len(self._kept) >= self._most:
-                del self._kept[next(iter(self._kept))]
-            self._kept[digest(identifier)] = _Kept(who, now + self._longest, now + self._idle)
-        return BrowserSession(identifier, who)
-
-    def find(self, identifier: str | None, *, used: bool = True, now: datetime | None = None) -> BrowserSession | None:
-        """Return the session if it is open; `used` lets its idle time begin anew."""
-        now = now or datetime.now(UTC)
-        if not identifier:
-            return None
-        with self._lock:
-            kept = self._kept.get(digest(identifier))
-            if kept is None or min(kept.ends, kept.idle_until) <= now:
-                return None
-            if used:
-                kept.idle_until = now + self._idle
-            return BrowserSession(identifier, kept.who)
-
-    def close(self, identifier: str) -> None:
-        """End a session."""
-        with self._lock:
-            self._kept.pop(digest(identifier), None)

@@ -36,6 +36,11 @@ def duration(seconds: float) -> str:
     return f"{minutes}{NBSP}min" if minutes else f"{rest}{NBSP}s"
 
 
+def plain_duration(seconds: float) -> str:
+    """Return the same for a terminal, with plain blanks."""
+    return duration(seconds).replace(NBSP, " ")
+
+
 def size(count: float) -> str:
     """Return a number of bytes in powers of ten, `31.4 MB`."""
     for unit, scale in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):

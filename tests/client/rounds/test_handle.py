@@ -205,9 +205,9 @@ def test_gate_lets_nothing_else_out(tmp_path, answer):
     assert not (tmp_path / "audit.log").exists()
 
 
-@pytest.mark.parametrize("module", ["handle", "worker", "commands"])
+@pytest.mark.parametrize("module", ["rounds.handle", "rounds.worker", "cli.rounds"])
 def test_what_waits_for_rounds_is_light(module):
     heavy = "{'torch', 'diffusers', 'sklearn', 'anndata'}"
-    code = f"import sys, c2lst_client.rounds.{module}; sys.exit(str({heavy} & set(sys.modules)))"
+    code = f"import sys, c2lst_client.{module}; sys.exit(str({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr.strip() == "set()"
