@@ -22,9 +22,10 @@ from engine import ENGINE, ROOT, Failed, Project, build, call, health_checks, in
 from c2lst_demo.phantom import make_phantom
 
 USER = 10001
-HOST, PORT = "central.test", 8443
+HOST, PORT, PUBLISHED = "central.test", 8443, 18443
 IMAGES = ("server", "superlink", "client", "proxy", "database")
 SERVICES = ("proxy", "server", "superlink", "trainer", "database")
+SITE_SERVICES = ("client", "console")
 STEPS = 60
 OVER = {"finished", "failed", "declined", "cancelled"}
 OTHER_SIDE = {  # what an image with Python must not hold
@@ -32,6 +33,7 @@ OTHER_SIDE = {  # what an image with Python must not hold
     "superlink": "c2lst_client",
     "trainer": "c2lst_client",
     "client": "c2lst_server",
+    "console": "c2lst_server",
 }
 BEGAN = time.monotonic()
 
@@ -78,17 +80,17 @@ class Drill:
         environment = {
             "C2LST_SECRETS": str(folder / "secrets"),
             "C2LST_IMAGES": str(folder / "phantom" / "central"),
-            "C2LST_PORT": "18443",
+            "C2LST_PORT": str(PUBLISHED),
         }
         self.centre = Project("c2lst-centre", "central", environment)
         self.sites = [
             Project(
                 f"c2lst-{name}",
                 "site",
-                environment | {"C2LST_DATA": str(folder / name)},
+                environment | {"C2LST_DATA": str(folder / name), "C2LST_CONSOLE_PORT": str(18470 + number)},
                 ("docker-compose.yml", "tests/containers/isolated.yml"),
             )
-            for name in ("a", "b")
+            for number, name in enumerate(("a", "b"))
         ]
 
     @property
@@ -123,7 +125,11 @@ class Drill:
         centre.run("trainer", "train", *images, "--preset", "tiny", "--steps", "8", "--run", "r")
         with_passphrase("publish", "r", "--organ", "phantom")
         centre.compose("up", "-d")
-        wait_for(lambda: "ok" in centre.inside("server", "python", "-c", ANSWERS), 120, "the server answers in its container")
+        wait_for(
+            lambda: "ok" in centre.inside("server", "python", "-c", ANSWERS.format(8000, "/healthz")),
+            120,
+            "the server answers in its container",
+        )
         wait_for(
             lambda: centre.inside("proxy", "bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{PORT}") == "", 120, "the proxy listens"
         )
@@ -149,7 +155,7 @@ class Drill:
     def look_at_containers(self) -> None:
         """Users, file systems, capabilities, and what is not in them."""
         for project in self.projects:
-            for service in SERVICES if project is self.centre else ("client",):
+            for service in SERVICES if project is self.centre else SITE_SERVICES:
                 what = f"{project.name}/{service}"
                 check(project.inside(service, "id", "-u").strip() == str(USER), f"{what} runs as user {USER}")
                 tried = project.inside(service, "sh", "-c", "touch /usr/x 2>/dev/null || echo refused")
@@ -183,6 +189,11 @@ class Drill:
             for what, address, port in elsewhere:
                 if not what.startswith(site.name):
                     check(not reaches(site, address, port), f"{site.name} does not reach {what} at port {port}")
+            answer = site.inside("console", "python", "-c", ANSWERS.format(8470, "/"))
+            check(answer.strip() == "ok", f"{site.name}'s console answers in its container")
+        authority = str(self.folder / "secrets" / "ca_cert.pem")
+        place = ("--cacert", authority, "--resolve", f"{HOST}:{PUBLISHED}:127.0.0.1", f"https://{HOST}:{PUBLISHED}/dashboard")
+        check("Sign in" in call(["curl", "-sSL", *place]), "the dashboard answers through the published port, with TLS")
         published = {service for service in SERVICES if ports(self.centre, service)}
         check(published == {"proxy"}, "of the centre only the proxy is published")
 
@@ -192,7 +203,7 @@ class Drill:
         say(self.centre.inside("superlink", "c2lst-server", "rounds", "start", *asked).strip().splitlines()[0])
         wait_for(lambda: {"running"} & self.states() != set(), 300, "a site is at work")
         for project in self.projects:
-            for service in SERVICES if project is self.centre else ("client",):
+            for service in SERVICES if project is self.centre else SITE_SERVICES:
                 began = time.monotonic()
                 container = project.container(service)
                 call([*ENGINE, "stop", "-t", "60", container])
@@ -220,7 +231,7 @@ class Drill:
         return {site["state"] for site in self.round()["sites"]}
 
 
-ANSWERS = "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/healthz', timeout=8); print('ok')"
+ANSWERS = "import urllib.request as r; r.urlopen('http://127.0.0.1:{}{}', timeout=8); print('ok')"
 CONNECTS = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 4); print('yes')"
 
 
