@@ -70,7 +70,7 @@ def _end_of_os_error(error: OSError) -> NoReturn:
     if error.errno in FULL:
         place = f" of {error.filename}" if error.filename else ""
         _end(f"The disk{place} is full; make room and run the same command again.", NoSpace.exit_code)
-    if isinstance(error, PermissionError | IsADirectoryError | NotADirectoryError):
+    if error.filename and isinstance(error, PermissionError | IsADirectoryError | NotADirectoryError):
         _end(f"{error.filename}: {error.strerror}. Give another path, or change what its owner allows.", BadInput.exit_code)
     _end_unexpected(error)
 

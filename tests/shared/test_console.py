@@ -1,4 +1,4 @@
-"""Errors become one sentence and an exit code on every command line; what nobody foresaw stays an exception."""
+"""Errors become one sentence and an exit code on every command line; what nobody foresaw says where it arose."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ def ending_with(error: Exception) -> typer.Typer:
             2,
             "Error: The disk of /srv/runs/weights is full; make room and run the same command again.",
         ),
+        (
+            PermissionError(errno.EACCES, "Permission denied", "/srv/keys"),
+            2,
+            "Error: /srv/keys: Permission denied. Give another path, or change what its owner allows.",
+        ),
         (OSError(errno.EDQUOT, "Quota exceeded"), 2, "Error: The disk is full; make room and run the same command again."),
     ],
 )
@@ -42,7 +47,11 @@ def test_error_is_one_sentence(
     assert (ended.value.code, capsys.readouterr()) == (code, ("", f"{said}\n"))
 
 
-def test_other_trouble_with_files_stays_an_exception(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_nobody_foresaw_says_where_it_arose(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["c2lst"])
-    with pytest.raises(IsADirectoryError):
+    with pytest.raises(SystemExit) as ended:
         run(ending_with(IsADirectoryError(errno.EISDIR, "Is a directory")))
+    out, said = capsys.readouterr()
+    assert (ended.value.code, out) == (1, "")
+    assert "raise error" in said
+    assert said.endswith("Error: IsADirectoryError: c2lst did not expect this; please report it with the lines above.\n")
