@@ -72,7 +72,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def context(browser: Browser, console: ConsoleProcess) -> Iterator[BrowserContext]:
     """Where somebody is signed in."""
-    opened = browser.new_context(timezone_id="Asia/Kolkata")
+    # no colour is on its way to another when contrast is looked at
+    opened = browser.new_context(timezone_id="Asia/Kolkata", reduced_motion="reduce")
     opened.set_default_timeout(PATIENCE)
     page = opened.new_page()
     sign_in(page, console)
