@@ -6,7 +6,6 @@ and dark. `python tests/screenshots/dashboard.py FOLDER all` makes every page in
 
 from __future__ import annotations
 
-import io
 import sys
 import tempfile
 from pathlib import Path
@@ -17,7 +16,7 @@ sys.path[:0] = [str(ROOT / part) for part in ("tests", "shared", "server", "clie
 from fakes.browser import open_browser  # noqa: E402 - the path comes first
 from fakes.central import Central, serving  # noqa: E402
 from fakes.lively_centre import fill  # noqa: E402
-from PIL import Image  # noqa: E402
+from fakes.pictures import save  # noqa: E402
 from playwright.sync_api import Browser, Page  # noqa: E402
 from sqlalchemy import select  # noqa: E402
 
@@ -93,12 +92,6 @@ def take(browser: Browser, central: Central, token: str, shown: dict[str, str], 
         page.goto(f"{central.url}/dashboard{address}")
         save(page, out / f"dashboard-{name}-{kind}-{scheme}.png")
     context.close()
-
-
-def save(page: Page, path: Path) -> None:
-    """Write one picture, in few colours: it is part of the repository."""
-    picture = Image.open(io.BytesIO(page.screenshot(full_page=True))).convert("RGB")
-    picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
 
 
 def sign_in(page: Page, token: str) -> None:
