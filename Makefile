@@ -14,7 +14,7 @@ OUT     ?= demo-run
 DEMO    := $(if $(DATA),--data "$(DATA)") --out "$(OUT)" $(if $(PRESET),--preset $(PRESET))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo docs screenshots check test test-federation test-load test-containers certs lint format clean
+.PHONY: help venv demo docs screenshots browser check test test-federation test-load test-containers certs lint format clean
 
 help: ## list these commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,11 +41,17 @@ docs: $(STAMP) ## build the documentation site into site/, to be read from the d
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet -f website/mkdocs.yml
 	@echo "Built site/: open site/index.html"
 
+# The slow tests drive a real browser. Where it is missing and Debian's packages can be installed, it is.
+browser:
+	@command -v chromium >/dev/null || { echo "Installing chromium for the tests of pages." \
+		&& apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null; } \
+		|| { echo "The tests of pages need chromium: install it, or leave them out by: make test WITHOUT=browser"; exit 1; }
+
 check: lint ## format, lint, types, import direction and the fast tests: under a minute
 	$(PYTEST) -m "not slow and not real_data"
 
-test: lint ## everything but the next: what check does, and the slow tests
-	$(PYTEST) -m "not federation and not load"
+test: lint $(if $(filter browser,$(WITHOUT)),,browser) ## everything but the next: what check does, and the slow tests
+	$(PYTEST) -m "not federation and not load$(if $(filter browser,$(WITHOUT)), and not browser)"
 
 test-federation: $(STAMP) ## a whole federation in real processes, some of them killed (about half an hour; needs nginx)
 	$(BIN)/pytest -q -m federation tests/federation

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -72,7 +71,7 @@ def test_every_command_and_call_is_in_the_reference(site: Path) -> None:
         assert call in pages["http"]
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs chromium")
+@pytest.mark.browser
 def test_search_works_from_the_disk(site: Path, tmp_path: Path) -> None:
     """In a browser that reaches no other machine."""
     asked = f"{(site / 'index.html').as_uri()}?q=concordance"

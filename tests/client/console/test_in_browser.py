@@ -23,7 +23,7 @@ from c2lst_client.rounds.job_queue import Decision, JobQueue
 from c2lst_client.rounds.leases import Leases
 from c2lst_client.rounds.policy import change_policy, load_policy
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
 HOSTILE = "\"'><img src=x onerror=\"document.title='pwned'\"><script>document.title='pwned'</script>"
 EVIL = "evil"

@@ -20,7 +20,7 @@ from c2lst_server.sites import registry
 from c2lst_shared.web.sessions import IDLE
 from c2lst_shared.wire import EnrolmentFile
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.browser]
 expect.set_options(timeout=60_000)
 
 HOSTILE = "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script>"
