@@ -211,15 +211,25 @@ class Drill:
                 code = inspect(container)["State"]["ExitCode"]
                 check(code in (0, 143), f"{project.name}/{service} ended when asked (code {code}, {seconds:.0f} s)")
                 call([*ENGINE, "start", container])
-        wait_for(
-            lambda: self.states() == {"finished"}, 900, "both sites have finished after every container was stopped and started"
-        )
+        wait_for(lambda: self.states() <= OVER, 1800, "every container was stopped and started, and the round has ended")
+        check(self.states() == {"finished"}, "both sites have finished")
         for site in self.round()["sites"]:
             result = site["result"]
             check(
                 result["train_spots"] >= 10,
                 f"site {site['site']}: {result['train_spots']} training spots, {json.dumps(result)[:400]}",
             )
+
+    def told(self) -> str:
+        """How the round stands, by what the centre and the sites say; for whoever must find out why it does not end."""
+        asked = [(self.centre, "superlink", "c2lst-server"), *((site, "client", "c2lst-client") for site in self.sites)]
+        said = []
+        for project, service, command in asked:
+            try:
+                said.append(project.inside(service, command, "rounds", "list", "--json"))
+            except Failed as error:
+                said.append(str(error))
+        return "\n".join(said)
 
     def round(self) -> dict:  # type: ignore[type-arg]
         """The round, as the centre shows it."""
@@ -274,7 +284,7 @@ def main() -> None:
                 drill.look_at_networks()
                 drill.hold_round()
         except Failed as error:
-            print(error, file=sys.stderr)
+            print(error, drill.told(), sep="\n", file=sys.stderr)
             for project in drill.projects:
                 print(project.compose("logs", "--tail", "40"), file=sys.stderr)
             raise SystemExit(1) from None
