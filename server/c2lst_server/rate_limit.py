@@ -72,6 +72,7 @@ class Limits:
             with self._storage.locks[key]:
                 if not self._storage.events.get(key):
                     self._storage.events.pop(key, None)
+                    self._storage.locks.pop(key, None)  # whoever waits for it counts one request beside the others at worst
 
 
 class RateLimit:

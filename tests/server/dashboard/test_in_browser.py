@@ -187,8 +187,13 @@ def test_withdrawal_is_a_command_with_the_reason_quoted(ada: Page) -> None:
 
 def test_form_with_another_token_and_form_of_another_site_change_nothing(dashboard: Dashboard, ada: Page) -> None:
     ada.goto("/dashboard/sites/karolinska")
-    ada.evaluate("document.querySelectorAll('[name=csrf]').forEach((field) => { field.value = '0'.repeat(64) })")
-    ada.get_by_role("button", name="Suspend").click()
+    ada.evaluate(  # changed and sent at once: a live update in between would put the right token back
+        """() => {
+            const form = document.querySelector("form[action$='/suspend']");
+            form.querySelector("[name=csrf]").value = "0".repeat(64);
+            form.requestSubmit();
+        }"""
+    )
     expect(ada.get_by_role("heading", name="This is not allowed")).to_be_visible()
     target = f"{dashboard.served.url}/dashboard/sites/karolinska/suspend"
     trap = f"<form method=post action='{target}'><input name=csrf value=x></form><script>document.forms[0].submit()</script>"
