@@ -87,18 +87,21 @@ def _open(folder: Path) -> PairSet:
 
 @lru_cache(maxsize=64)
 def _opened(folder: Path, stamps: tuple[int, ...]) -> PairSet:
-    """Open pairs once for as long as their files stay as they are: a page shows many patches."""
-    return PairSet.open(folder)
+    """Open pairs once for as long as their files stay as they are: a page shows many patches.
+
+    Nothing is locked: a page must not keep the worker from writing, and what is read here is never moved or shortened.
+    """
+    return PairSet.open(folder, locking=False)
 
 
 def _barcodes(folder: Path) -> list[str]:
-    with pair_files.opened(folder / pair_files.PATCHES) as file:
+    with pair_files.opened(folder / pair_files.PATCHES, locking=False) as file:
         return [bytes(name).decode() for name in file[pair_files.BARCODE][:, 0]]
 
 
 def _column(path: Path, name: str) -> list[str]:
     """Return a column of text from `obs`: AnnData stores it whole, or as categories and codes."""
-    with pair_files.opened(path) as file:
+    with pair_files.opened(path, locking=False) as file:
         try:
             stored: h5py.Dataset | h5py.Group = file[f"obs/{name}"]
             if hasattr(stored, "keys"):

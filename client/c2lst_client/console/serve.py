@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -70,8 +69,6 @@ def serve(settings: Settings, place: Place, *, new_token: bool = False, ready: C
         BadArtefact: the token that is there cannot be used.
     """
     check_place(place)
-    # A page that shows a pair file must not keep the worker from writing to it; what it reads is never moved or shortened.
-    os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"
     from c2lst_client.console.app import create_app
 
     home = settings.folders

@@ -125,8 +125,10 @@ def lay_out_patches(path: Path, known: Known) -> None:
         h5py.h5d.create(file.id, IMG.encode(), h5py.h5t.NATIVE_UINT8, space, dcpl=early)
 
 
-def opened(path: Path, mode: str = "r") -> h5py.File:
+def opened(path: Path, mode: str = "r", *, locking: bool = True) -> h5py.File:
     """Open an HDF5 file.
+
+    Without `locking` a file is only looked at, while somebody may be writing to it: that one is not kept from it.
 
     Raises:
         BadInput: another process writes to it.
@@ -135,14 +137,14 @@ def opened(path: Path, mode: str = "r") -> h5py.File:
     import h5py
 
     try:
-        return h5py.File(path, mode)
+        return h5py.File(path, mode) if locking else h5py.File(path, mode, locking=False)
     except BlockingIOError:
         raise BadInput(f"{path} is in use by another process; wait for it to end.") from None
     except OSError:
         raise BadArtefact(f"{path} is damaged; delete it and make it again.") from None
 
 
-def stored_identity(folder: Path) -> tuple[str, dict[str, Any]] | None:
+def stored_identity(folder: Path, *, locking: bool = True) -> tuple[str, dict[str, Any]] | None:
     """Return fingerprint and provenance of the pairs in a folder, None when there are none.
 
     Raises:
@@ -151,7 +153,7 @@ def stored_identity(folder: Path) -> tuple[str, dict[str, Any]] | None:
     path = folder / EXPRESSION
     if not path.exists():
         return None
-    with opened(path) as file:
+    with opened(path, locking=locking) as file:
         try:
             return file[f"uns/{FINGERPRINT}"].asstr()[()], json.loads(file[f"uns/{PROVENANCE}"].asstr()[()])
         except (KeyError, AttributeError, ValueError):

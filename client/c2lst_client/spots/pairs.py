@@ -154,20 +154,20 @@ class PairSet:
     offset: int  # of the first patch in patches.h5, in bytes
 
     @classmethod
-    def open(cls, folder: Path) -> PairSet:
-        """Open the pairs of a folder.
+    def open(cls, folder: Path, *, locking: bool = True) -> PairSet:
+        """Open the pairs of a folder; without `locking` only to be looked at, which keeps nobody from writing to them.
 
         Raises:
             BadInput: there are none, or some patches are missing yet.
             BadArtefact: the files are damaged or do not belong together.
         """
-        stored = pair_files.stored_identity(folder)
+        stored = pair_files.stored_identity(folder, locking=locking)
         if stored is None or not (folder / PATCHES).is_file():
             raise BadInput(f"{folder} holds no pairs ({PATCHES} and {EXPRESSION}); run the step that makes them first.")
         fingerprint, provenance = stored
         if pair_files.patches_fingerprint(folder / PATCHES) != fingerprint:
             raise BadArtefact(f"{PATCHES} and {EXPRESSION} in {folder} do not belong together; make them again.")
-        with pair_files.opened(folder / PATCHES) as file:
+        with pair_files.opened(folder / PATCHES, locking=locking) as file:
             done = int(np.count_nonzero(file[DONE][:]))
             images, offset = file[IMG], file[IMG].id.get_offset()
             shape = images.shape
