@@ -54,8 +54,8 @@ def check(holds: bool, what: str) -> None:
     say(f"  ok: {what}")
 
 
-def wait_for(look: Callable[[], bool], seconds: float, what: str) -> None:
-    """Wait until `look()` is true.
+def wait_for(look: Callable[[], bool], seconds: float, what: str, *, every: float = 3) -> None:
+    """Wait until `look()` is true; a look costs a start of Python in a container, which the work beside it feels.
 
     Raises:
         Failed: it is not, after `seconds`.
@@ -68,7 +68,7 @@ def wait_for(look: Callable[[], bool], seconds: float, what: str) -> None:
                 return
         except Failed:
             pass
-        time.sleep(3)
+        time.sleep(every)
     raise Failed(f"NOT SO after {seconds:.0f} s: {what}")
 
 
@@ -199,7 +199,20 @@ class Drill:
 
     def hold_round(self) -> None:
         """A round of both sites, in the middle of which every container is stopped and started."""
-        asked = ("--organ", "phantom", "--sites", "a,b", "--steps", str(STEPS), "--fraction", "0.5", "--seeds", "1")
+        asked = (
+            "--organ",
+            "phantom",
+            "--sites",
+            "a,b",
+            "--steps",
+            str(STEPS),
+            "--fraction",
+            "0.5",
+            "--seeds",
+            "1",
+            "--ratio",
+            "1",
+        )
         say(self.centre.inside("superlink", "c2lst-server", "rounds", "start", *asked).strip().splitlines()[0])
         wait_for(lambda: {"running"} & self.states() != set(), 300, "a site is at work")
         for project in self.projects:
@@ -211,7 +224,8 @@ class Drill:
                 code = inspect(container)["State"]["ExitCode"]
                 check(code in (0, 143), f"{project.name}/{service} ended when asked (code {code}, {seconds:.0f} s)")
                 call([*ENGINE, "start", container])
-        wait_for(lambda: self.states() <= OVER, 1800, "every container was stopped and started, and the round has ended")
+        what = "every container was stopped and started, and the round has ended"
+        wait_for(lambda: self.states() <= OVER, 1800, what, every=30)
         check(self.states() == {"finished"}, "both sites have finished")
         for site in self.round()["sites"]:
             result = site["result"]

@@ -19,7 +19,7 @@ ENGINE = shlex.split(os.environ.get("CONTAINER_ENGINE", "docker"))
 BUILD = shlex.split(os.environ.get("CONTAINER_BUILD", "docker build"))
 COMPOSE = shlex.split(os.environ.get("CONTAINER_COMPOSE", "docker compose"))
 LABEL = "com.docker.compose"
-LOOK_SECONDS = 3
+LOOK_SECONDS = 15
 
 
 class Failed(Exception):
