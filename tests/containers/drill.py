@@ -199,20 +199,8 @@ class Drill:
 
     def hold_round(self) -> None:
         """A round of both sites, in the middle of which every container is stopped and started."""
-        asked = (
-            "--organ",
-            "phantom",
-            "--sites",
-            "a,b",
-            "--steps",
-            str(STEPS),
-            "--fraction",
-            "0.5",
-            "--seeds",
-            "1",
-            "--ratio",
-            "1",
-        )
+        which = ("--organ", "phantom", "--sites", "a,b", "--fraction", "0.5")
+        asked = (*which, "--steps", str(STEPS), "--no-cotrain")  # training the predictor needs nothing of containers
         say(self.centre.inside("superlink", "c2lst-server", "rounds", "start", *asked).strip().splitlines()[0])
         wait_for(lambda: {"running"} & self.states() != set(), 300, "a site is at work")
         for project in self.projects:
