@@ -21,7 +21,8 @@ class GroupSize:
 
     def learn(self, asked: int, answered: int) -> None:
         """Take in how an exchange went."""
-        if answered < self.ENOUGH * asked:
-            self.now = max(min(self.LEAST, self._most), asked // 2)
-        elif asked >= self.now:
-            self.now = min(self._most, self.now + self.STEP)
+        if answered >= self.ENOUGH * asked:
+            if asked >= self.now:
+                self.now = min(self._most, self.now + self.STEP)
+        elif asked > self.LEAST:  # a few that say nothing are dead, and tell nothing of SuperLink
+            self.now = max(self.LEAST, asked // 2)
