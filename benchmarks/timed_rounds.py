@@ -14,6 +14,7 @@ from typing import Any
 import paired
 
 from c2lst_server.federation.transport import FlowerTransport
+from c2lst_server.rounds import courier
 from c2lst_server.rounds import drive as rounds
 from c2lst_server.rounds.transport import Transport
 from c2lst_server.settings import Settings
@@ -59,7 +60,7 @@ def drive(settings: Settings, round_id: str, transport: Transport, stop: Callabl
     transport._grid._runtime_client._client.event_hooks = {"request": [count]}
     timed = FlowerTransport(grid, transport._control, transport._keys)  # type: ignore[arg-type]
     try:
-        given = rounds.Pace(**json.loads(pace.read_text())) if pace.exists() else rounds.PACE
+        given = courier.Pace(**json.loads(pace.read_text())) if pace.exists() else courier.PACE
         rounds.drive(settings, round_id, timed, stop, pace=given)
     finally:
         found = {"asked": grid.asked, "exchanges": grid.exchanges, "requests": requests, "peak_mib": paired.peak()}

@@ -29,7 +29,8 @@ from c2lst_client.spots.pairs import PairSet
 from c2lst_client.spots.panel import Panel
 from c2lst_server.db.models import ACTIVE, Site
 from c2lst_server.rounds import store
-from c2lst_server.rounds.drive import Pace, drive
+from c2lst_server.rounds.courier import Pace
+from c2lst_server.rounds.drive import drive
 from c2lst_server.rounds.store import RoundPlan, RoundView
 from c2lst_shared.wire import QueryStatus, RoundResult, parse_answer
 

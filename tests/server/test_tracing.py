@@ -22,7 +22,8 @@ from sqlalchemy.exc import OperationalError
 from c2lst_server.app import create_app
 from c2lst_server.db.models import ACTIVE, Site
 from c2lst_server.rounds import store
-from c2lst_server.rounds.drive import Pace, drive
+from c2lst_server.rounds.courier import Pace
+from c2lst_server.rounds.drive import drive
 from c2lst_server.rounds.store import RoundPlan
 from c2lst_server.tracing import ENDPOINT, open_tracing
 from c2lst_shared.errors import BadInput

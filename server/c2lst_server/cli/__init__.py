@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from c2lst_server.cli import (
     admins,
+    audit,
     backup,
     federation,
     keys,
@@ -57,6 +58,7 @@ app.add_typer(keys.keys_app, name="keys", rich_help_panel=publishing.PANEL)
 app.add_typer(sites.sites_app, name="sites", rich_help_panel=PEOPLE)
 app.add_typer(rounds.rounds_app, name="rounds", rich_help_panel=PEOPLE)
 app.add_typer(admins.admins_app, name="admins", rich_help_panel=PEOPLE)
+app.add_typer(audit.app)
 app.add_typer(tiles.tiles_app, name="tiles", rich_help_panel="Training")
 app.add_typer(trainings.app)
 app.add_typer(trainings.trainings_app, name="trainings", rich_help_panel="Training")

@@ -11,8 +11,6 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import or_, select, update
@@ -20,11 +18,11 @@ from sqlalchemy.orm import Session
 
 from c2lst_server.db.models import ACTIVE, Round, RoundSite, Site
 from c2lst_server.db.session import open_database
-from c2lst_server.rounds.group_size import GroupSize
+from c2lst_server.rounds.courier import PACE, Courier, Pace
 from c2lst_server.rounds.store import NOT_SENT, OFFERED
 from c2lst_server.rounds.transport import Message, Node, Transport
 from c2lst_server.settings import Settings
-from c2lst_server.tracing import UNTRACED, Tracing, open_tracing
+from c2lst_server.tracing import Tracing, open_tracing
 from c2lst_shared.errors import TransferFailed
 from c2lst_shared.logs import in_round
 from c2lst_shared.wire import (
@@ -39,23 +37,6 @@ from c2lst_shared.wire import (
 )
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How often sites are asked; seconds."""
-
-    between: float = 2.0  # two looks at who is to be asked
-    running: float = 10.0  # a site that works
-    resting: float = 60.0  # one that waits for a person or for its turn
-    silent: float = 15.0  # one that did not answer
-    timeout: float = 15.0  # for which answers are waited for
-    lease: float = 30.0  # after which a round whose driver is silent gets another
-    at_once: int = 25  # sites asked in one exchange, at most; see `GroupSize`
-    after_deadline: float = 60.0  # in which sites may still tell what they finished in time
-
-
-PACE = Pace()
 
 
 def drive(
@@ -88,7 +69,7 @@ def _drive(
     engine = open_database(settings)
     tracing.watch(engine)
     driver = secrets.token_hex(8)
-    group = GroupSize(pace.at_once)
+    courier = Courier(transport, pace, tracing)
     try:
         while not stop():
             with Session(engine) as session:
@@ -96,7 +77,7 @@ def _drive(
                 if not take(session, round_id, driver, now, pace):
                     return
                 try:
-                    if step(session, round_id, transport, now, pace, group, tracing):
+                    if step(session, round_id, courier, now):
                         return
                 except TransferFailed as error:
                     log.warning("Round %s: %s", round_id, error)
@@ -122,49 +103,36 @@ def take(session: Session, round_id: str, driver: str, now: datetime, pace: Pace
     return found is not None
 
 
-def step(
-    session: Session,
-    round_id: str,
-    transport: Transport,
-    now: datetime,
-    pace: Pace = PACE,
-    group: GroupSize | None = None,
-    tracing: Tracing = UNTRACED,
-) -> bool:
+def step(session: Session, round_id: str, courier: Courier, now: datetime) -> bool:
     """Ask the sites whose turn it is, write their answers down, and return whether the round is over.
-
-    `group` learns from how it went; without it, `pace.at_once` sites are asked.
 
     Raises:
         TransferFailed: the transport is away; every state is as it was.
     """
     row = session.scalars(select(Round).where(Round.round_id == round_id)).one()
     active = set(session.scalars(select(Site.name).where(Site.state == ACTIVE)))
-    nodes = {name: node for name, node in transport.nodes().items() if name in active}
+    nodes = {name: node for name, node in courier.nodes().items() if name in active}
     due = []
     for site in row.sites:
         if site.state in TERMINAL:
             continue
         _note_link(site, nodes.get(site.site), now)
-        if site.site in nodes and nodes[site.site].online and _is_due(row, site, now, pace):
+        if site.site in nodes and nodes[site.site].online and _is_due(row, site, now, courier.pace):
             due.append(site)
     # those that waited longest first, so that nobody is left out
     due.sort(key=lambda site: (site.asked is not None, site.asked or row.started))
-    group = group or GroupSize(pace.at_once)
     messages = {}
-    for site in due[: group.now]:
+    for site in due[: courier.room]:
         messages[site.site] = _request(row, site)
         site.asked = now
     session.commit()
-    with tracing.span("ask sites") if messages else nullcontext():
-        answers = transport.exchange(list(messages.values()), timeout=pace.timeout) if messages else {}
-        group.learn(len(messages), len(answers))
-        for site in row.sites:
-            if site.state == NOT_SENT and site.site in messages and messages[site.site].kind == "offer":
-                site.state, site.offered = OFFERED, now
-        _write_down(row, messages, answers, now)
-        _close_when_over(row, now, pace)
-        session.commit()
+    answers = courier.ask(list(messages.values()))
+    for site in row.sites:
+        if site.state == NOT_SENT and site.site in messages and messages[site.site].kind == "offer":
+            site.state, site.offered = OFFERED, now
+    _write_down(row, messages, answers, now)
+    _close_when_over(row, now, courier.pace)
+    session.commit()
     return row.closed is not None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import httpx
@@ -119,3 +120,18 @@ def test_groups_stand_for_scopes() -> None:
     assert administrators.scopes_of(["all"]) == list(Scope)
     assert [scope.endswith(":read") for scope in administrators.scopes_of(["read"])] == [True] * 4
     assert administrators.scopes_of(["read", "sites:write"])[:2] == [Scope.READ_SITES, Scope.WRITE_SITES]
+
+
+def test_command_lists_what_was_done(central: Central) -> None:
+    run = CliRunner(env={"C2LST_SERVER_DATABASE_URL": central.settings.database_url})
+    with central.session() as session:
+        act_as(session, "ada", Via.DASHBOARD)
+        note(session, Action.SUSPENDED_SITE, "site-1", "by mistake")
+        note(session, Action.RESUMED_SITE, "site-2")
+        session.commit()
+    home = ["--home", str(central.settings.home)]
+    shown = run.invoke(app, ["audit", *home, "--limit", "2"])
+    assert shown.exit_code == 0
+    assert shown.stdout.splitlines()[1].split()[3:] == ["ada", "dashboard", "resumed", "site", "site-2"]
+    (found,) = json.loads(run.invoke(app, ["audit", *home, "--subject", "site-1", "--json"]).stdout)
+    assert (found["who"], found["action"], found["detail"]) == ("ada", "suspended site", "by mistake")

@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from c2lst_server.cli import main
 from c2lst_server.db.models import SUSPENDED, Site
 from c2lst_server.rounds import store
-from c2lst_server.rounds.drive import Pace, drive
+from c2lst_server.rounds.courier import Pace
+from c2lst_server.rounds.drive import drive
 from c2lst_shared.wire import (
     ArmResult,
     ChangeEstimate,

@@ -11,7 +11,8 @@ from fakes.round_transport import Wire
 
 from c2lst_server.db.models import SUSPENDED, Site
 from c2lst_server.rounds import store
-from c2lst_server.rounds.drive import PACE, Pace, drive, step, take
+from c2lst_server.rounds.courier import PACE, Courier, Pace
+from c2lst_server.rounds.drive import drive, step, take
 from c2lst_server.rounds.store import RoundPlan, RoundView
 from c2lst_server.rounds.transport import Message
 from c2lst_shared.errors import TransferFailed
@@ -55,7 +56,7 @@ class Driven:
     def step(self, seconds: float = 0, pace: Pace = QUICK) -> RoundView:
         self.now += timedelta(seconds=seconds)
         with self.central.session() as session:
-            step(session, self.round_id, self.wire, self.now, pace)
+            step(session, self.round_id, Courier(self.wire, pace), self.now)
         return self.view()
 
     def view(self) -> RoundView:

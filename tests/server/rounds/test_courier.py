@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from c2lst_server.rounds.group_size import GroupSize
+from c2lst_server.rounds.courier import GroupSize
 
 
 def ask(group: GroupSize, carried: int, exchanges: int) -> tuple[int, int]:
