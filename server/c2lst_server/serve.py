@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from c2lst_server.allocator import share_arenas
 from c2lst_server.db.session import wait_for_database
 from c2lst_server.logs import LOGGERS
 from c2lst_server.settings import Settings
@@ -56,6 +57,7 @@ def serve(settings: Settings, listener: Listener) -> None:
     from c2lst_server.tracing import open_tracing
 
     check_listener(listener)
+    share_arenas()
     wait_for_database(settings)
     with open_tracing("c2lst-server") as tracing:
         application = create_app(settings, tracing)
