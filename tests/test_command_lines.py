@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import click
@@ -98,6 +99,11 @@ def test_lists_of_commands_cut_no_sentence_short(path, group):
 def test_top_page_says_what_each_exit_code_means(name):
     page = typed(name, "--help").stdout
     assert command_line.exit_codes() in page.replace("\n  ", "\n  ")
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_version_is_said(name):
+    assert typed(name, "--version").stdout == f"{name} {version('c2lst')}\n"
 
 
 def test_every_error_ends_with_a_code_that_is_explained():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterable
+from importlib.metadata import version
 from textwrap import dedent
 from typing import Annotated, Any
 
@@ -151,6 +152,31 @@ class CommandLine(typer.Typer):
         if self._panel is not None:
             usual["rich_help_panel"] = self._panel
         return super().command(*arguments, **(usual | options))
+
+
+def with_version(app: CommandLine) -> None:
+    """Give a whole command line `--version`."""
+
+    @app.callback()
+    def say_version(
+        version: Annotated[
+            bool,
+            typer.Option(
+                "--version",
+                callback=_say_version,
+                is_eager=True,
+                help="Say which version this is.",
+                rich_help_panel=COMMON,
+            ),
+        ] = False,
+    ) -> None:
+        pass
+
+
+def _say_version(ctx: typer.Context, wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"{ctx.find_root().info_name} {version('c2lst')}")
+        raise typer.Exit
 
 
 def _restore_help(command: click.Command) -> None:

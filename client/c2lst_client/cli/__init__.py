@@ -6,7 +6,7 @@ Libraries are imported inside the commands, so that `--help` is quick.
 from __future__ import annotations
 
 from c2lst_client.cli import audit, backup, console, export, policy, rounds, service, slides, steps, study, trust
-from c2lst_shared.command_line import CommandLine, exit_codes
+from c2lst_shared.command_line import CommandLine, exit_codes, with_version
 from c2lst_shared.console import run
 
 app = CommandLine(
@@ -28,6 +28,7 @@ Environment:
 {exit_codes()}
 """
 )
+with_version(app)
 app.add_typer(trust.app)
 app.add_typer(slides.app)
 app.add_typer(slides.site_app, name="site", rich_help_panel="Slides")

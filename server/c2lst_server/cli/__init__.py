@@ -19,7 +19,7 @@ from c2lst_server.cli import (
     train,
     trainings,
 )
-from c2lst_shared.command_line import CommandLine, exit_codes
+from c2lst_shared.command_line import CommandLine, exit_codes, with_version
 from c2lst_shared.console import run
 
 PEOPLE = "Sites, rounds and administrators"
@@ -46,6 +46,7 @@ Environment:
 {exit_codes()}
 """
 )
+with_version(app)
 app.add_typer(service.app)
 app.add_typer(train.app)
 app.add_typer(publishing.app)
