@@ -203,6 +203,9 @@ class Drill:
         asked = (*which, "--steps", str(STEPS), "--no-cotrain")  # training the predictor needs nothing of containers
         say(self.centre.inside("superlink", "c2lst-server", "rounds", "start", *asked).strip().splitlines()[0])
         wait_for(lambda: {"running"} & self.states() != set(), 300, "a site is at work")
+        wait_for(
+            lambda: self.online("server") == {"a", "b"}, 120, "the server's container, as its dashboard, sees both sites online"
+        )
         for project in self.projects:
             for service in SERVICES if project is self.centre else SITE_SERVICES:
                 began = time.monotonic()
@@ -237,6 +240,11 @@ class Drill:
         """The round, as the centre shows it."""
         [found] = json.loads(self.centre.inside("superlink", "c2lst-server", "rounds", "list", "--json"))
         return found
+
+    def online(self, service: str) -> set[str]:
+        """The sites that a service of the centre sees linked."""
+        found = json.loads(self.centre.inside(service, "c2lst-server", "status", "--json"))["online"]
+        return set(found or ())
 
     def states(self) -> set[str]:
         """The states of the sites in the round."""

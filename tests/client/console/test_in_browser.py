@@ -297,7 +297,7 @@ def test_gallery_shows_pictures(page: Page, console: ConsoleProcess) -> None:
     expect(page.locator(".gallery img")).to_have_count(12 * 5)
     page.wait_for_load_state("load")
     assert page.evaluate("[...document.querySelectorAll('.gallery img')].every(each => each.naturalWidth === 64)")
-    page.get_by_role("link", name="After →").click()
+    page.get_by_role("link", name="Next spots →").click()
     expect(page.locator(".gallery img")).to_have_count(5)
 
 
