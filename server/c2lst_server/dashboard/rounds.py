@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from c2lst_server.administrators import AdministratorRecord, Scope
 from c2lst_server.dashboard import pages
 from c2lst_server.dashboard.overview import LinksDep
+from c2lst_server.dashboard.paging import Offset, paged
 from c2lst_server.dashboard.round_results import result_tables, withheld
 from c2lst_server.dashboard.viewer import PageRoute, sender_with, viewer_with
 from c2lst_server.db.models import ACTIVE
@@ -25,7 +26,6 @@ from c2lst_shared.release.targets import split_release
 
 router = APIRouter(prefix=pages.ROUNDS.address, route_class=PageRoute, include_in_schema=False)
 
-PAGE = 25
 MOST_SITES = 500  # that the form offers; more are named on the command line
 Reader = Annotated[AdministratorRecord, Depends(viewer_with(Scope.READ_ROUNDS))]
 Writer = Annotated[AdministratorRecord, Depends(viewer_with(Scope.WRITE_ROUNDS))]
@@ -56,21 +56,10 @@ LABELS = {
 
 
 @router.get("")
-def list_rounds(
-    request: Request, session: SessionDep, viewer: Reader, offset: Annotated[int, Query(ge=0, le=10**9)] = 0
-) -> Response:
+def list_rounds(request: Request, session: SessionDep, viewer: Reader, offset: Offset = 0) -> Response:
     """List rounds, the newest first."""
-    found = store.list_rounds(session, limit=PAGE + 1, offset=offset)
-    return pages.show(
-        request,
-        viewer,
-        pages.ROUNDS,
-        "rounds.html.j2",
-        live=True,
-        rounds=found[:PAGE],
-        before=f"?offset={max(0, offset - PAGE)}" if offset else "",
-        after=f"?offset={offset + PAGE}" if len(found) > PAGE else "",
-    )
+    shown = paged("rounds", lambda limit, offset: store.list_rounds(session, limit=limit, offset=offset), offset)
+    return pages.show(request, viewer, pages.ROUNDS, "rounds.html.j2", live=True, **shown)
 
 
 @router.get("/new")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import shlex
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Path, Query, Request
+from fastapi import APIRouter, Depends, Form, Path, Request
 from fastapi.responses import Response
 from pydantic import ValidationError
 from sqlalchemy import select
 
 from c2lst_server.administrators import AdministratorRecord, Scope
 from c2lst_server.dashboard import pages
+from c2lst_server.dashboard.paging import Offset, paged
 from c2lst_server.dashboard.viewer import PageRoute, sender_with, viewer_with
 from c2lst_server.db.models import Release
 from c2lst_server.deps import HomeDep, SessionDep, SettingsDep
@@ -27,7 +28,6 @@ from c2lst_shared.web.charts import line_chart
 
 router = APIRouter(prefix=pages.TRAININGS.address, route_class=PageRoute, include_in_schema=False)
 
-PAGE = 25
 GRIDS = 5  # sample grids that are shown
 Reader = Annotated[AdministratorRecord, Depends(viewer_with(Scope.READ_TRAININGS))]
 Writer = Annotated[AdministratorRecord, Depends(viewer_with(Scope.WRITE_TRAININGS))]
@@ -37,21 +37,10 @@ Text = Annotated[str, Form(max_length=64)]
 
 
 @router.get("")
-def list_trainings(
-    request: Request, session: SessionDep, viewer: Reader, offset: Annotated[int, Query(ge=0, le=10**9)] = 0
-) -> Response:
+def list_trainings(request: Request, session: SessionDep, viewer: Reader, offset: Offset = 0) -> Response:
     """List trainings, the newest first."""
-    found = store.list_trainings(session, limit=PAGE + 1, offset=offset)
-    return pages.show(
-        request,
-        viewer,
-        pages.TRAININGS,
-        "trainings.html.j2",
-        live=True,
-        trainings=found[:PAGE],
-        before=f"?offset={max(0, offset - PAGE)}" if offset else "",
-        after=f"?offset={offset + PAGE}" if len(found) > PAGE else "",
-    )
+    shown = paged("trainings", lambda limit, offset: store.list_trainings(session, limit=limit, offset=offset), offset)
+    return pages.show(request, viewer, pages.TRAININGS, "trainings.html.j2", live=True, **shown)
 
 
 @router.get("/new")
