@@ -14,9 +14,6 @@ from fakes.typed_commands import LINES, parse
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TARGETS = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-EXCEPTIONS = {  # what is shown and does not parse -> why it may
-    "c2lst-client console": "the browser's half of the client, which has its own pages",
-}
 
 
 def named(page: Path) -> str:
@@ -26,8 +23,6 @@ def named(page: Path) -> str:
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_commands_in_blocks_parse(page):
     for line in typed(page):
-        if line in EXCEPTIONS:
-            continue
         if line.startswith("make "):
             goals = [word for word in shlex.split(line)[1:] if "=" not in word]
             assert set(goals) <= TARGETS, line
@@ -41,8 +36,7 @@ def test_commands_in_blocks_parse(page):
 @pytest.mark.parametrize("page", PAGES, ids=named)
 def test_commands_in_sentences_exist_with_their_options(page):
     for line in mentioned(page):
-        if line not in EXCEPTIONS:
-            assert not unknown(line), line
+        assert not unknown(line), line
 
 
 def unknown(line: str) -> list[str]:
@@ -66,8 +60,3 @@ def test_a_wrong_option_is_noticed():
     assert unknown("c2lst-server admins add|lists") == ["lists"]
     assert unknown("c2lst-server stage publish RUN --out FILE") == []
     assert len(list(typed(ROOT / "docs" / "operations.md"))) > 10
-
-
-def test_no_exception_is_kept_without_need():
-    shown = {line for page in PAGES for line in (*typed(page), *mentioned(page))}
-    assert set(EXCEPTIONS) <= shown
