@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 from c2lst_server.rounds.transport import Message, Transport
@@ -66,13 +66,14 @@ class Courier:
         """How many sites may be asked in one exchange."""
         return self._group.now
 
-    def ask(self, messages: Sequence[Message]) -> Mapping[str, bytes]:
-        """Return the answers that came in time, by site; see `Transport.exchange`.
+    @contextmanager
+    def asking(self, messages: Sequence[Message]) -> Iterator[Mapping[str, bytes]]:
+        """Give the answers that came in time, by site (see `Transport.exchange`); the body belongs to the same span.
 
         Raises:
             TransferFailed: the transport is away.
         """
         with self._tracing.span("ask sites") if messages else nullcontext():
             answers = self._transport.exchange(messages, timeout=self.pace.timeout) if messages else {}
-        self._group.learn(len(messages), len(answers))
-        return answers
+            self._group.learn(len(messages), len(answers))
+            yield answers

@@ -126,13 +126,13 @@ def step(session: Session, round_id: str, courier: Courier, now: datetime) -> bo
         messages[site.site] = _request(row, site)
         site.asked = now
     session.commit()
-    answers = courier.ask(list(messages.values()))
-    for site in row.sites:
-        if site.state == NOT_SENT and site.site in messages and messages[site.site].kind == "offer":
-            site.state, site.offered = OFFERED, now
-    _write_down(row, messages, answers, now)
-    _close_when_over(row, now, courier.pace)
-    session.commit()
+    with courier.asking(list(messages.values())) as answers:
+        for site in row.sites:
+            if site.state == NOT_SENT and site.site in messages and messages[site.site].kind == "offer":
+                site.state, site.offered = OFFERED, now
+        _write_down(row, messages, answers, now)
+        _close_when_over(row, now, courier.pace)
+        session.commit()
     return row.closed is not None
 
 
