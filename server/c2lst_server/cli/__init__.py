@@ -22,8 +22,6 @@ from c2lst_server.cli import (
 from c2lst_shared.command_line import CommandLine, exit_codes, with_version
 from c2lst_shared.console import run
 
-PEOPLE = "Sites, rounds and administrators"
-
 app = CommandLine(
     help=f"""The central service of c2lst.
 
@@ -56,9 +54,9 @@ app.add_typer(publishing.stage_app, name="stage", rich_help_panel=publishing.PAN
 app.add_typer(publishing.releases_app, name="releases", rich_help_panel=publishing.PANEL)
 keys.keys_app.command("init")(service.init)  # the keys are made with the repository that they sign, so it is one command
 app.add_typer(keys.keys_app, name="keys", rich_help_panel=publishing.PANEL)
-app.add_typer(sites.sites_app, name="sites", rich_help_panel=PEOPLE)
-app.add_typer(rounds.rounds_app, name="rounds", rich_help_panel=PEOPLE)
-app.add_typer(admins.admins_app, name="admins", rich_help_panel=PEOPLE)
+app.add_typer(sites.sites_app, name="sites", rich_help_panel=audit.PANEL)
+app.add_typer(rounds.rounds_app, name="rounds", rich_help_panel=audit.PANEL)
+app.add_typer(admins.admins_app, name="admins", rich_help_panel=audit.PANEL)
 app.add_typer(audit.app)
 app.add_typer(tiles.tiles_app, name="tiles", rich_help_panel="Training")
 app.add_typer(trainings.app)

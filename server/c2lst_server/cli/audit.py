@@ -9,7 +9,8 @@ import typer
 from c2lst_server.cli.options import HomeOption, session_of, settings_of, table
 from c2lst_shared.command_line import CommandLine, JsonOption, show
 
-app = CommandLine(panel="Sites, rounds and administrators")
+PANEL = "Sites, rounds and administrators"
+app = CommandLine(panel=PANEL)
 
 
 @app.command()
