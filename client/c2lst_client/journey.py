@@ -7,6 +7,7 @@ arithmetic is in the modules named after the steps; here they are joined, and re
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,13 +32,15 @@ from c2lst_client.release import LoadedRelease
 from c2lst_client.report.collect import collect
 from c2lst_client.report.page import write_report
 from c2lst_client.settings import Settings
-from c2lst_client.sites import Site
+from c2lst_client.sites import Site, open_site
 from c2lst_client.spots.pair_files import stored_identity
 from c2lst_client.spots.pairs import PairSet
 from c2lst_client.spots.prepare import PreparedSpots, prepare_spots
+from c2lst_client.study.design import check_design
 from c2lst_client.study.page import save_figures, write_study_page
 from c2lst_client.study.plan import StudyPlan, plan_study
 from c2lst_client.study.results import StudyResult
+from c2lst_client.study.side_by_side import make_side_by_side
 from c2lst_client.study.study import run_study
 from c2lst_client.study.tables import write_tables
 from c2lst_client.study.workshop import Workshop
@@ -48,7 +51,7 @@ from c2lst_shared.canonical import fingerprint
 from c2lst_shared.diffusion.hardware import best_device
 from c2lst_shared.errors import BadInput, Interrupted
 from c2lst_shared.presets import SamplingConfig
-from c2lst_shared.progress import Progress
+from c2lst_shared.progress import Progress, Silent
 from c2lst_shared.release.targets import split_release
 
 RESULT = "result.json"
@@ -270,6 +273,11 @@ class Journey:
     def study(self, options: StudyOptions, say: Callable[[str], None]) -> StudyResult:
         """Run the study and write `study.json`, the tables and the page; what is there already is not made again."""
         workshop = self._workshop(options)
+        if options.jobs > 1:
+            check_design(workshop.design, len(workshop.spots))
+            opens = partial(_workshop_of, type(self), self._settings, self.site.name, options)
+            divisions = workshop.design.divisions
+            make_side_by_side(opens, divisions, options.jobs, progress=self._progress, stop=self._stop)
         result, figures = run_study(workshop, self.site.name, say, encoder=options.encoder, hovernet=options.hovernet)
         atomic.write_text(self.site.study / STUDY, result.model_dump_json(indent=1))
         write_tables(self.site.study / "tables", result)
@@ -309,6 +317,13 @@ class Journey:
         """Whether the pairs in `folder`, finished or not, come from another adapter than the one that is here now."""
         stored = stored_identity(folder)
         return stored is not None and stored[1].get("adapter") != adapted.adaptation.record.fingerprint
+
+
+def _workshop_of(
+    journey: type[Journey], settings: Settings, site: str, options: StudyOptions, stop: Callable[[], bool]
+) -> Workshop:
+    """Open the workshop of a study in another process than the one that holds the site."""
+    return journey(settings, open_site(settings.folders, site), progress=Silent(), stop=stop)._workshop(options)
 
 
 def _release_number(name: str, organ: str) -> int:

@@ -58,6 +58,7 @@ class StudyOptions:
     epochs: int | None = None  # 0: no arms that go by epochs
     encoder: str | Path = "built-in"  # or where its configuration and weights lie
     hovernet: Path | None = None  # weights, for cell types
+    jobs: int = 1  # processes that make divisions side by side; it changes nothing but the time
 
     def design(self, suggested: SiteDefaults) -> StudyDesign:
         """The design that these choices give."""

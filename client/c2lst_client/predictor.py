@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from c2lst_client.predictor_data import Batch, Pairs
 from c2lst_shared.diffusion.augment import to_unit
+from c2lst_shared.diffusion.cuda_graph import Graphed
 from c2lst_shared.errors import C2lstError
 from c2lst_shared.presets import PredictorConfig
 
@@ -128,12 +129,17 @@ def fit_predictor(
         network = build_predictor(config, genes).to(device)
         optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(config, step))
-        for images, expression in islice(batches, config.steps):
-            predicted = network(images.to(device, memory_format=torch.channels_last))
-            loss = F.l1_loss(predicted, expression.to(device))
-            optimizer.zero_grad(set_to_none=True)
+
+        def add_gradients(images: Tensor, expression: Tensor) -> Tensor:
+            loss = F.l1_loss(network(images.contiguous(memory_format=torch.channels_last)), expression)
             loss.backward()
+            return loss.detach()
+
+        accumulate = Graphed(add_gradients, device)
+        for images, expression in islice(batches, config.steps):
+            loss = accumulate(images, expression)
             optimizer.step()
+            optimizer.zero_grad(set_to_none=not accumulate.replays)  # a graph adds to gradients where they are
             schedule.step()
             on_step()
         if not math.isfinite(loss.item()):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from c2lst_shared import atomic
+from c2lst_shared import atomic, locking
 
 JOURNAL = "journal.json"
 
@@ -51,6 +51,13 @@ def recorded(step: str, folder: Path, *, belongs_to: str = "") -> Iterator[None]
     try:
         yield
     finally:
+        _note(step, folder, belongs_to, time.monotonic() - began)
+
+
+def _note(step: str, folder: Path, belongs_to: str, seconds: float) -> None:
+    with locking.locked(
+        folder / f".{JOURNAL}.lock", f"Another process has been writing {folder / JOURNAL} for a minute.", wait=60
+    ):
         entries = {entry.step: entry for entry in read(folder).entries}
         earlier = entries.get(step)
         same = earlier if earlier is not None and earlier.belongs_to == belongs_to else None
@@ -58,7 +65,7 @@ def recorded(step: str, folder: Path, *, belongs_to: str = "") -> Iterator[None]
             step=step,
             belongs_to=belongs_to,
             finished=datetime.now(UTC),
-            seconds=(same.seconds if same else 0.0) + time.monotonic() - began,
+            seconds=(same.seconds if same else 0.0) + seconds,
             peak_rss_mib=max(same.peak_rss_mib if same else 0.0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
         )
         atomic.write_text(folder / JOURNAL, Journal(entries=list(entries.values())).model_dump_json(indent=1))

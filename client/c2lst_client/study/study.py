@@ -22,6 +22,7 @@ from c2lst_client.study.coherence import measure_coherence
 from c2lst_client.study.correspondence import measure_correspondence
 from c2lst_client.study.design import Division, check_design
 from c2lst_client.study.disclosure import measure_disclosure
+from c2lst_client.study.making import make_division
 from c2lst_client.study.pooled import DivisionErrors, Pooled
 from c2lst_client.study.quality import measure_quality
 from c2lst_client.study.results import DivisionResult, StudyResult
@@ -94,21 +95,18 @@ def run_study(
 
 def _run_division(workshop: Workshop, division: Division) -> tuple[DivisionResult, DivisionErrors, Subject | None]:
     design = workshop.design
-    adapted = workshop.adapted(division)
-    pairs = workshop.pairs(division, adapted)
-    arms = design.arms(division)
+    made = make_division(workshop, division)
+    adapted, predictions = made.adapted, made.predictions
     seeds = list(range(design.predictor.seeds))
-    with journal.recorded(f"co-train, {division.label}", workshop.folder, belongs_to=workshop.key(division)):
-        predictions = workshop.trainer(adapted, pairs).run(arms, seeds)
     _, rows = adapted.rows
     truth, centres = adapted.expression[rows], workshop.spots.centres[rows]
     resamples = resample(len(rows), len(seeds), centres=centres, seed=division.seed)
     split = adapted.adaptation.split
     subject = None
-    if division.seed == 0:
-        generated = workshop.held_out(division, adapted)
+    if made.held_out is not None:
         means = {label: each.mean(axis=0) for label, each in predictions.items()}
-        subject = Subject(workshop, division, adapted, pairs, generated.patches(range(len(generated))), means)
+        generated = made.held_out.patches(range(len(made.held_out)))
+        subject = Subject(workshop, division, adapted, made.pairs, generated, means)
     result = DivisionResult(
         label=division.label,
         method=division.method,
@@ -117,7 +115,7 @@ def _run_division(workshop: Workshop, division: Division) -> tuple[DivisionResul
         train_spots=len(split.train),
         test_spots=len(split.test),
         overlapping=split.overlapping,
-        arms=[measure_arm(recipe, seeds, truth, predictions[recipe.label], resamples) for recipe in arms],
+        arms=[measure_arm(recipe, seeds, truth, predictions[recipe.label], resamples) for recipe in design.arms(division)],
         conditioning=None if subject is None else _conditioning(subject),
     )
     of_arm = {label: np.abs(each - truth).mean(axis=2, dtype=np.float64) for label, each in predictions.items()}

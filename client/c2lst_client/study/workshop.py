@@ -25,12 +25,13 @@ from c2lst_client.spots.pairs import PairSet
 from c2lst_client.spots.prepare import PreparedSpots
 from c2lst_client.study.design import OBSERVED, SHUFFLED, UNADAPTED, Division, StudyDesign
 from c2lst_client.synthesise import synthesise, write_pairs, write_unadapted
-from c2lst_shared import journal
+from c2lst_shared import journal, locking
 from c2lst_shared.canonical import fingerprint
 from c2lst_shared.diffusion.hardware import best_device
 from c2lst_shared.errors import BadInput, Interrupted
 from c2lst_shared.progress import Progress
 
+WAIT_FOR_PATCHES = 6 * 3600.0  # seconds
 UNADAPTED_SEED = 1  # of the noise: not that of the adapted patches
 
 
@@ -118,15 +119,19 @@ class Workshop:
     def unadapted(self, count: int) -> npt.NDArray[np.uint8]:
         """Patches of the backbone alone, count x P x P x 3; the first ones are the same whatever the count."""
         folder = self.folder / "unadapted" / f"{count}-{fingerprint(self.release.fingerprint, self.design.sampling)[:12]}"
-        pairs = write_unadapted(
-            folder,
-            self.release,
-            count,
-            sampling=self.design.sampling,
-            seed=UNADAPTED_SEED,
-            progress=self.progress,
-            stop=self._stop,
+        message = (
+            "Another process has been generating patches of the backbone for hours; stop it and run the same command again."
         )
+        with locking.locked(folder.with_suffix(".lock"), message, wait=WAIT_FOR_PATCHES):  # divisions share them
+            pairs = write_unadapted(
+                folder,
+                self.release,
+                count,
+                sampling=self.design.sampling,
+                seed=UNADAPTED_SEED,
+                progress=self.progress,
+                stop=self._stop,
+            )
         return pairs.patches(range(count))
 
     def held_out(self, division: Division, adapted: Adapted) -> PairSet:

@@ -95,9 +95,9 @@ def build(
     from c2lst_server.tiles.build import build_corpus, origin_of
     from c2lst_server.tiles.merge import merge
     from c2lst_server.tiles.parts import build_part, part_from_text
-    from c2lst_server.tiles.processes import default_workers
     from c2lst_server.tiles.sources import kind_from_text
     from c2lst_shared.presets import get_preset
+    from c2lst_shared.processes import default_workers
     from c2lst_shared.progress import console_progress
 
     if output not in ("npy", "webdataset"):

@@ -64,10 +64,10 @@ def train(
         c2lst-server train --organ mob --images central/ --um-per-px 2.75 --dry-run
         c2lst-server train --organ breast --images corpus/ --preset paper
     """
-    from c2lst_server.tiles.processes import default_workers
     from c2lst_server.training import pretrain
     from c2lst_shared.diffusion.workers import join_workers
     from c2lst_shared.presets import get_preset
+    from c2lst_shared.processes import default_workers
     from c2lst_shared.progress import Progress, Silent, console_progress, logged_progress
     from c2lst_shared.stopping import stop_on_signal
 

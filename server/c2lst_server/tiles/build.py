@@ -18,7 +18,6 @@ import numpy.typing as npt
 from c2lst_server.tiles.corpus import FORMAT, RECORD, TILES, Corpus, CorpusRecord, CorpusSlide
 from c2lst_server.tiles.cutting import write_tiles
 from c2lst_server.tiles.duplicates import repeated
-from c2lst_server.tiles.processes import Spread, spread_over
 from c2lst_server.tiles.ready_made import TileGroup
 from c2lst_server.tiles.settings import CorpusSettings
 from c2lst_server.tiles.sources import Kind, Source, find_sources
@@ -32,6 +31,7 @@ from c2lst_shared.errors import BadArtefact, BadInput
 from c2lst_shared.images.digest import image_digest
 from c2lst_shared.images.stain import Method, reference_from
 from c2lst_shared.presets import BackboneConfig
+from c2lst_shared.processes import Spread, spread_over
 from c2lst_shared.progress import Progress, Silent
 from c2lst_shared.release.manifest import StainReference
 

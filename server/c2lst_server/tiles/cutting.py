@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from c2lst_server.tiles.processes import Spread
 from c2lst_server.tiles.settings import CorpusSettings
 from c2lst_server.tiles.sources import Source
 from c2lst_server.tiles.survey_cache import Surveyed
 from c2lst_shared import atomic
 from c2lst_shared.images.pixels import Pixels
 from c2lst_shared.images.stain import SlideStain, normalise
+from c2lst_shared.processes import Spread
 from c2lst_shared.progress import Progress
 from c2lst_shared.release.manifest import StainReference
 

@@ -28,7 +28,6 @@ from c2lst_server.tiles.build import (
     surveyed_in,
 )
 from c2lst_server.tiles.cutting import jobs
-from c2lst_server.tiles.processes import Spread, spread_over
 from c2lst_server.tiles.settings import CorpusSettings
 from c2lst_server.tiles.shard_tiles import ROW
 from c2lst_server.tiles.shard_writing import Shard, check_webdataset, write_shard
@@ -37,6 +36,7 @@ from c2lst_server.tiles.survey_cache import Finding, Surveyed
 from c2lst_shared import atomic, locking
 from c2lst_shared.errors import BadArtefact, BadInput
 from c2lst_shared.presets import Config
+from c2lst_shared.processes import Spread, spread_over
 from c2lst_shared.progress import Progress, Silent
 from c2lst_shared.release.manifest import StainReference
 

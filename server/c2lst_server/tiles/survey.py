@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from c2lst_server.tiles.look import look_at
-from c2lst_server.tiles.processes import Spread
 from c2lst_server.tiles.settings import CorpusSettings
 from c2lst_server.tiles.sources import Source
 from c2lst_server.tiles.survey_cache import Surveyed, cached, keep
 from c2lst_shared.errors import BadInput
 from c2lst_shared.images.stain import SlideStain
+from c2lst_shared.processes import Spread
 from c2lst_shared.progress import Progress
 
 ERRORS_SHOWN = 5

@@ -20,7 +20,6 @@ from sqlalchemy import Engine
 from c2lst_server.db.session import open_database
 from c2lst_server.runs import RunRecord
 from c2lst_server.settings import Settings
-from c2lst_server.tiles.processes import default_workers
 from c2lst_server.training import pretrain
 from c2lst_server.trainings.images import find_images
 from c2lst_server.trainings.job_queue import Claimed, TrainingQueue
@@ -32,6 +31,7 @@ from c2lst_shared.diffusion.workers import Workers, join_workers
 from c2lst_shared.error_codes import PASSING, error_code
 from c2lst_shared.errors import BadInput, C2lstError, Interrupted
 from c2lst_shared.flower.child import die_with
+from c2lst_shared.processes import default_workers
 from c2lst_shared.stopping import stop_on_signal
 from c2lst_shared.supervised import follow_supervisor
 

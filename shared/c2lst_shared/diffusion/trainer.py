@@ -18,6 +18,7 @@ import torch
 from diffusers.training_utils import EMAModel
 from torch import Tensor, nn
 
+from c2lst_shared.diffusion.cuda_graph import Graphed
 from c2lst_shared.diffusion.hardware import autocast
 from c2lst_shared.diffusion.schedule import NoiseSchedule
 from c2lst_shared.diffusion.workers import Workers
@@ -88,6 +89,8 @@ class Trainer:
         )
         # EMAModel warms its decay up as (1 + n) / (10 + n), so short runs are not dominated by the first weights
         self._ema = EMAModel(self._parameters, decay=config.ema_decay, foreach=True)
+        # Several processes talk to each other in the middle of a step, which is left as it is.
+        self._accumulate = Graphed(self._add_gradients, self.device, enabled=self._workers.count == 1)
 
     @property
     def step(self) -> int:
@@ -173,17 +176,20 @@ class Trainer:
         for number, draw in enumerate(draws):
             last = number == config.accumulation - 1
             with nullcontext() if last else self._workers.without_averaging(self._joined):
-                losses = self._loss(self._joined, draw, training=True)
-                loss = losses.mean() / config.accumulation
-                loss.backward()
-            total += loss.detach()
+                total += self._accumulate(*_tensors(draw))
         norm = nn.utils.clip_grad_norm_(self._parameters, config.clip_norm)
         value = self._workers.mean(total)
         self._require_finite(value, float(norm))  # before the step: weights that are no numbers would be of no more use
         self._optimizer.step()
-        self._optimizer.zero_grad(set_to_none=True)
+        self._optimizer.zero_grad(set_to_none=not self._accumulate.replays)  # a graph adds to gradients where they are
         self._ema.step(self._parameters)
         return value
+
+    def _add_gradients(self, *tensors: Tensor) -> Tensor:
+        """Add one micro-batch's share of the gradients to those of the parameters; return its share of the loss."""
+        loss = self._loss(self._joined, _draw_of(tensors), training=True).mean() / self.config.accumulation
+        loss.backward()
+        return loss.detach()
 
     def _require_finite(self, loss: float, norm: float) -> None:
         if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -218,6 +224,19 @@ class Trainer:
         if training and self.config.weighting == "uniform":
             return self._schedule.error(prediction, images, noise, t)
         return self._schedule.loss(prediction, images, noise, t)
+
+
+def _tensors(draw: Draw) -> tuple[Tensor, ...]:
+    images, condition = draw.batch
+    plain = (images, draw.t, draw.noise)
+    return plain if condition is None or draw.keep is None else (*plain, condition, draw.keep)
+
+
+def _draw_of(tensors: tuple[Tensor, ...]) -> Draw:
+    """The inverse of `_tensors`."""
+    images, t, noise, *rest = tensors
+    condition, keep = rest or (None, None)
+    return Draw(Batch(images, condition), t, noise, keep)
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:

@@ -2,34 +2,29 @@
 
 import csv
 import json
+import multiprocessing
+from dataclasses import replace
 
 import pytest
+from fakes.offline_journey import OfflineJourney
 from fakes.small_site import SmallSite
-from fakes.toy_release import DEFAULTS, toy_release
+from fakes.toy_release import DEFAULTS
 from typer.testing import CliRunner
 
 from c2lst_client import cli
 from c2lst_client.evaluate.results import Interval
 from c2lst_client.home import Home
-from c2lst_client.journey import Journey
 from c2lst_client.options import StudyOptions
 from c2lst_client.settings import Settings
 from c2lst_client.sites import add_site, open_site
 from c2lst_client.study.design import Division, StudyDesign, check_design
 from c2lst_client.study.results import StudyResult
 from c2lst_client.study.verdict import words
-from c2lst_shared.errors import BadInput, Interrupted
+from c2lst_shared.errors import BadInput, C2lstError, Interrupted
 from c2lst_shared.presets import PredictorConfig, SamplingConfig
 from c2lst_shared.progress import Silent
 
 SMALL = StudyOptions(fractions=(0.25, 0.5), ratios=(1, 2), repeats=2, seeds=2, epochs=2)
-
-
-class OfflineJourney(Journey):
-    """A journey that starts from a release in memory; pulling and verifying have tests of their own."""
-
-    def release(self, name):
-        return toy_release()
 
 
 @pytest.fixture(scope="module")
@@ -41,8 +36,22 @@ def home(tmp_path_factory):
     return found
 
 
-def journey(home, stop=lambda: False):
-    return OfflineJourney(Settings(home=home.path), open_site(home, "demo"), progress=Silent(), stop=stop)
+def journey(home, stop=lambda: False, progress=None):
+    return OfflineJourney(Settings(home=home.path), open_site(home, "demo"), progress=progress or Silent(), stop=stop)
+
+
+class Heard(Silent):
+    """Progress that counts divisions."""
+
+    done = 0
+
+    def advance(self, units=1, note=""):
+        self.done += "split" in note
+
+
+def nearly(text):
+    """A number as far as the number of threads leaves it alone."""
+    return round(float(text), 3)
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +172,51 @@ def test_stopped_study_goes_on_and_ends_the_same(tmp_path, result):
     found = journey(home).study(SMALL, lambda line: None)
     kept = {"seconds": {}, "verdict": []}
     assert found.model_copy(update=kept) == result.model_copy(update=kept)
+
+
+def at_a_new_home(folder):
+    home = Home(folder / "home")
+    add_site(home, "demo", organ="mob", spots=SmallSite().write_legacy(folder / "raw"))
+    return home
+
+
+@pytest.mark.slow
+def test_divisions_made_side_by_side_give_the_same(tmp_path, result):
+    home = at_a_new_home(tmp_path)
+    found = journey(home).study(replace(SMALL, jobs=2), lambda line: None)
+    assert not multiprocessing.active_children()
+    kept = {"seconds": {}, "verdict": []}
+    rounded = [json.loads(each.model_copy(update=kept).model_dump_json(), parse_float=nearly) for each in (found, result)]
+    assert rounded[0] == rounded[1]
+    assert set(found.seconds) == set(result.seconds)  # what other processes spent is in the journal too
+
+
+@pytest.mark.slow
+def test_stopped_side_by_side_all_processes_save_and_end(tmp_path):
+    home = at_a_new_home(tmp_path)
+    progress = Heard()
+    with pytest.raises(Interrupted):
+        journey(home, stop=lambda: progress.done > 0, progress=progress).study(replace(SMALL, jobs=2), lambda line: None)
+    assert not multiprocessing.active_children()
+    made = {path.name for path in files_of(home, "cells")}
+    assert made
+    plan = journey(home).plan_study(SMALL)
+    assert 0 < plan.adapters < 6
+
+
+@pytest.mark.slow
+def test_process_that_is_killed_is_said_in_a_sentence(tmp_path):
+    home = at_a_new_home(tmp_path)
+
+    def kill_one():
+        children = multiprocessing.active_children()
+        if children:
+            children[0].kill()
+        return False
+
+    with pytest.raises(C2lstError, match="fewer --jobs"):
+        journey(home, stop=kill_one).study(replace(SMALL, jobs=2), lambda line: None)
+    assert not multiprocessing.active_children()
 
 
 def test_dry_run_makes_nothing(home, monkeypatch):

@@ -6,7 +6,10 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from concurrent.futures import ProcessPoolExecutor
 
 MOST = 8  # by default; more seldom help, as disks are shared
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -22,9 +25,14 @@ class Spread(Protocol):
         """Return the results, in order; an error of a task is raised in its place."""
 
 
+def cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def default_workers() -> int:
     """Return how many processes prepare tiles when nothing is said."""
-    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, MOST)
+    return min(cores(), MOST)
 
 
 @contextmanager
@@ -33,19 +41,38 @@ def spread_over(workers: int) -> Iterator[Spread]:
     if workers <= 1:
         yield lambda function, tasks: map(function, tasks)
         return
+    with process_pool(workers) as pool:
+        yield lambda function, tasks: pool.map(function, tasks)
+
+
+@contextmanager
+def process_pool(
+    workers: int, *, threads: int = 1, begin: Callable[..., None] | None = None, given: tuple[Any, ...] = ()
+) -> Iterator[ProcessPoolExecutor]:
+    """Keep `workers` processes of so many `threads` each for the body; none of them outlives this one.
+
+    Each calls `begin` with what is `given` before its first task: a function of a module, and what processes can inherit.
+    """
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
 
     former = {name: os.environ.get(name) for name in THREADS}
-    os.environ.update(dict.fromkeys(THREADS, "1"))  # read by the processes at their start: the cores are shared already
+    os.environ.update(dict.fromkeys(THREADS, str(threads)))  # read by the processes at their start, to share the cores
     # A fork would copy the locks of torch's threads as they happen to be.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), initializer=_end_with_parent)
+    spawn = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, spawn, initializer=_begin, initargs=(begin, given))
     try:
-        yield lambda function, tasks: pool.map(function, tasks)
+        yield pool
     finally:
         pool.shutdown(cancel_futures=True)
         for name, value in former.items():
             os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+def _begin(begin: Callable[..., None] | None, given: tuple[Any, ...]) -> None:
+    _end_with_parent()
+    if begin is not None:
+        begin(*given)
 
 
 def _end_with_parent() -> None:
