@@ -19,6 +19,7 @@ import paired
 import torch
 from torch import Tensor
 
+from c2lst_shared.diffusion.cuda_graph import Graphed
 from c2lst_shared.diffusion.film import AdaptedBackbone
 from c2lst_shared.diffusion.hardware import autocast, best_device
 from c2lst_shared.presets import Preset
@@ -51,20 +52,26 @@ def both(model: AdaptedBackbone) -> None:
     compiled(model)
 
 
-def training(lever: Lever) -> paired.Prepare:
+def training(lever: Lever, *, graphed: bool = False) -> paired.Prepare:
     def prepare(given: argparse.Namespace) -> paired.Work:
         preset, model, x, t = ready(given, lever)
         backbone = model.backbone.train().requires_grad_(True)
         optimizer = torch.optim.AdamW(backbone.parameters(), lr=1e-4, fused=True)
         cost = 3 * networks.flops(networks.adapted(preset).backbone, *one(preset))
 
+        def add_gradients(x: Tensor, t: Tensor) -> Tensor:
+            with autocast(x.device):
+                loss = (backbone(x, t).float() - x).square().mean()
+            loss.backward()
+            return loss.detach()
+
+        accumulate = Graphed(add_gradients, x.device, enabled=graphed)
+
         def work() -> int:
             for _ in range(given.steps):
-                with autocast(x.device):
-                    loss = (backbone(x, t).float() - x).square().mean()
-                loss.backward()
+                accumulate(x, t)
                 optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
+                optimizer.zero_grad(set_to_none=not accumulate.replays)
             return round(given.steps * len(x) * cost / 1e9)
 
         return work
@@ -143,6 +150,8 @@ def matrix_product(given: argparse.Namespace) -> paired.Work:
 OF_TRAINING: dict[str, paired.Prepare] = {
     "a plain matrix product": matrix_product,
     "as it is": training(nothing),
+    "CUDA graph": training(nothing, graphed=True),
+    "CUDA graph, channels_last": training(channels_last, graphed=True),
     "channels_last": training(channels_last),
     "torch.compile": training(compiled),
     "torch.compile, channels_last": training(both),

@@ -128,3 +128,19 @@ def test_resnet50_trains_without_downloads():
     network = _fit(pairs, config=config)
     assert isinstance(network, ResNet50)
     assert np.isfinite(predict(network, pairs)).all()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA card")
+def test_a_card_trains_the_same_predictor():
+    pairs = _pairs(60, seed=1)
+    on_card, here = (
+        predict(
+            fit_predictor(CONFIG, 6, batches([Part(pairs, 60, 16)], _generator(), augment=False), seed=0, device=device), pairs
+        )
+        for device in ("cuda", "cpu")
+    )
+    assert np.corrcoef(on_card.ravel(), here.ravel())[0, 1] > 0.98
+
+
+def _generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)
