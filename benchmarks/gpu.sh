@@ -1,5 +1,5 @@
 #!/bin/sh
-# The set for a card, at preset `paper`: 19 cases of a quarter of a minute each, by estimate; torch.compile takes longer.
+# The set for a card, at preset `paper`: 21 cases of a quarter of a minute each, by estimate; torch.compile takes longer.
 # Prints tables, keeps JSON in the folder given.
 #
 #     sh benchmarks/gpu.sh [FOLDER]

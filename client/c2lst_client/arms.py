@@ -87,8 +87,9 @@ class ArmTrainer:
         """
         keys = {(recipe, seed): self._key(recipe, seed) for recipe in arms if recipe.kind != "mean" for seed in seeds}
         found = {cell: stored for cell, key in keys.items() if (stored := self._cells.get(key)) is not None}
-        total = sum(self._steps(recipe) for recipe, _ in keys)
-        self._progress.start("co-training", total, done=sum(self._steps(recipe) for recipe, _ in found))
+        steps = {recipe: steps_of(recipe, len(self._real), self._config) for recipe in arms}
+        total = sum(steps[recipe] for recipe, _ in keys)
+        self._progress.start("co-training", total, done=sum(steps[recipe] for recipe, _ in found))
         for cell, key in keys.items():
             if cell not in found:
                 found[cell] = self._train(*cell)
@@ -99,12 +100,6 @@ class ArmTrainer:
             for recipe in arms
         }
 
-    def _steps(self, recipe: Recipe) -> int:
-        if recipe.epochs is None:
-            return self._config.steps
-        pairs = len(self._real) * (int(recipe.real) + (recipe.ratio or 0))
-        return recipe.epochs * math.ceil(pairs / self._config.batch)
-
     def _train(self, recipe: Recipe, seed: int) -> npt.NDArray[np.float32]:
         def on_step() -> None:
             self._progress.advance(1, f"{recipe.label}, seed {seed}")
@@ -112,7 +107,7 @@ class ArmTrainer:
 
         drawn = batches(self._parts(recipe), torch.Generator().manual_seed(seed), augment=recipe.augment)
         genes = self._real.expression.shape[1]
-        config = self._config.model_copy(update={"steps": self._steps(recipe)})
+        config = self._config.model_copy(update={"steps": steps_of(recipe, len(self._real), self._config)})
         network = fit_predictor(config, genes, drawn, seed=seed, device=self._device, on_step=on_step)
         return predict(network, self._held_out)
 
@@ -131,6 +126,16 @@ class ArmTrainer:
         pairs = [] if recipe.ratio is None else _contents(self._pairs[recipe.pairs], recipe.ratio * len(self._real))
         name = recipe.label.replace(" ", "").replace(",", "-")
         return f"{name}-{seed}-{digest(self._spots, str(recipe), str(REAL_SHARE), *pairs)[:24]}"
+
+
+def steps_of(recipe: Recipe, spots: int, config: PredictorConfig) -> int:
+    """Return how many optimiser steps one training of an arm takes; none for the mean, which learns nothing."""
+    if recipe.kind == "mean":
+        return 0
+    if recipe.epochs is None:
+        return config.steps
+    pairs = spots * (int(recipe.real) + (recipe.ratio or 0))
+    return recipe.epochs * math.ceil(pairs / config.batch)
 
 
 def measure_arm(

@@ -36,7 +36,7 @@ from c2lst_client.sites import Site, open_site
 from c2lst_client.spots.pair_files import stored_identity
 from c2lst_client.spots.pairs import PairSet
 from c2lst_client.spots.prepare import PreparedSpots, prepare_spots
-from c2lst_client.study.design import check_design
+from c2lst_client.study.design import check_design, fitted
 from c2lst_client.study.page import save_figures, write_study_page
 from c2lst_client.study.plan import StudyPlan, plan_study
 from c2lst_client.study.results import StudyResult
@@ -51,7 +51,7 @@ from c2lst_shared.canonical import fingerprint
 from c2lst_shared.diffusion.hardware import best_device
 from c2lst_shared.errors import BadInput, Interrupted
 from c2lst_shared.presets import SamplingConfig
-from c2lst_shared.progress import Progress, Silent
+from c2lst_shared.progress import Progress
 from c2lst_shared.release.targets import split_release
 
 RESULT = "result.json"
@@ -276,8 +276,7 @@ class Journey:
         if options.jobs > 1:
             check_design(workshop.design, len(workshop.spots))
             opens = partial(_workshop_of, type(self), self._settings, self.site.name, options)
-            divisions = workshop.design.divisions
-            make_side_by_side(opens, divisions, options.jobs, progress=self._progress, stop=self._stop)
+            make_side_by_side(workshop, opens, options.jobs, progress=self._progress, stop=self._stop)
         result, figures = run_study(workshop, self.site.name, say, encoder=options.encoder, hovernet=options.hovernet)
         atomic.write_text(self.site.study / STUDY, result.model_dump_json(indent=1))
         write_tables(self.site.study / "tables", result)
@@ -292,11 +291,13 @@ class Journey:
     def _workshop(self, options: StudyOptions) -> Workshop:
         earlier = AdaptationRecord.load(self.site.adapter / ADAPTER_RECORD) if self._has_adapter() else None
         release = self.release(options.release or (earlier.release if earlier else None))
+        spots = self.spots(release, overwrite=earlier is None)
+        design = options.design(release.manifest.defaults)
         return Workshop(
             self.site.study,
             release,
-            self.spots(release, overwrite=earlier is None),
-            options.design(release.manifest.defaults),
+            spots,
+            design if options.fractions else fitted(design, len(spots)),
             adapter=self.site.adapter,
             progress=self._progress,
             stop=self._stop,
@@ -320,10 +321,10 @@ class Journey:
 
 
 def _workshop_of(
-    journey: type[Journey], settings: Settings, site: str, options: StudyOptions, stop: Callable[[], bool]
+    journey: type[Journey], settings: Settings, site: str, options: StudyOptions, progress: Progress, stop: Callable[[], bool]
 ) -> Workshop:
     """Open the workshop of a study in another process than the one that holds the site."""
-    return journey(settings, open_site(settings.folders, site), progress=Silent(), stop=stop)._workshop(options)
+    return journey(settings, open_site(settings.folders, site), progress=progress, stop=stop)._workshop(options)
 
 
 def _release_number(name: str, organ: str) -> int:

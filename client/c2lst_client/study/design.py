@@ -108,6 +108,23 @@ def best_arms(design: StudyDesign) -> tuple[str, str]:
     return arm_label("real+synthetic", design.highest), arm_label("real+synthetic+augmentation", design.highest)
 
 
+def fitted(design: StudyDesign, spots: int) -> StudyDesign:
+    """Return the design without the fractions, other than the main one, that a slide is too small for."""
+    kept = tuple(each for each in design.fractions if each == design.main or _fits(each, spots))
+    return design.model_copy(update={"fractions": kept})
+
+
+def left_out(design: StudyDesign, spots: int) -> list[float]:
+    """Return the usual fractions that a design does not have and that a slide is too small for."""
+    return [each for each in FRACTIONS if each not in design.fractions and not _fits(each, spots)]
+
+
+def _fits(fraction: float, spots: int) -> bool:
+    from c2lst_client.spots.split import MIN_PART
+
+    return min(round(fraction * spots), spots - round(fraction * spots)) >= MIN_PART
+
+
 def check_design(design: StudyDesign, spots: int) -> None:
     """Refuse a design that a slide is too small for, before anything is trained.
 
@@ -121,7 +138,7 @@ def check_design(design: StudyDesign, spots: int) -> None:
             "A study needs at least one fraction and one ratio; leave --fraction and --ratio out for the usual ones."
         )
     smallest, largest = min(*design.fractions, design.main), max(*design.fractions, design.main)
-    if round(smallest * spots) < MIN_PART or spots - round(largest * spots) < MIN_PART:
+    if not (_fits(smallest, spots) and _fits(largest, spots)):
         least = max(MIN_PART / smallest, MIN_PART / (1 - largest))
         raise BadInput(
             f"{spots} spots are too few for fractions from {smallest:g} to {largest:g}: either part needs {MIN_PART}, so there "

@@ -119,7 +119,7 @@ def control_chart(controls: Sequence[Control]) -> Picture:
             for each in (each for each in controls if each.question == question):
                 blocked = each.method == "blocked"
                 height, change = row + (0.18 if blocked else -0.18), _percent(each.change)
-                colour = theme["neutral" if blocked else tone(each.change)]
+                colour = theme[tone(each.change)]
                 axes.plot([change.low, change.high], [height, height], color=colour, linewidth=2)
                 axes.plot(
                     change.value, height, "o", color=colour, markerfacecolor=theme["card"] if blocked else colour, markersize=6

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.floating]
 
 MAP_IN = 3.3
+LABEL = 48  # letters of an arm's label
 TAILS = (2, 98)  # percentiles of the values at the ends of the colour scale
 
 
@@ -104,7 +105,7 @@ def _draw_scale(axes: Axes, theme: Theme, extent: Extent, um_per_px: float) -> N
 
 def morans_pairs(result: SpatialResult) -> Figure:
     """Draw Moran's I of every gene, joined by lines: measured to predicted, and what is left in the residuals of each arm."""
-    arms = [(printable(typeset(arm.label), 28).replace(" + ", "\n+ "), arm, _colour(arm.label)) for arm in result.arms]
+    arms = [(printable(typeset(arm.label), LABEL).replace(" + ", "\n+ "), arm, _colour(arm.label)) for arm in result.arms]
     varying = [(label, arm.predicted, colour) for label, arm, colour in arms if any(arm.predicted.i)]  # the mean does not
     predicted = [("measured", result.measured, "neutral"), *varying]
     residual = [(label, arm.residual, colour) for label, arm, colour in arms]
@@ -156,7 +157,7 @@ def boundary_chart(result: BoundaryResult) -> Figure:
             for axes, estimate in ((contrast, arm.contrast), (sharpness, arm.sharpness)):
                 _draw_or_say(axes, theme, row, estimate, theme[_colour(arm.label)])
         for axes in (contrast, sharpness):
-            name_rows(axes, [printable(typeset(arm.label), 32) for arm in result.arms])
+            name_rows(axes, [printable(typeset(arm.label), LABEL) for arm in result.arms])
             axes.set_xlim(left=min(0.0, axes.get_xlim()[0]), right=max(1.1, axes.get_xlim()[1]))
         contrast.set_xlabel("\N{LEFTWARDS ARROW} flatter than measured")
         sharpness.set_xlabel("\N{LEFTWARDS ARROW} blurred over the border")

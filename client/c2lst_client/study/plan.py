@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import BaseModel
 
+from c2lst_client.arms import steps_of
 from c2lst_client.expression_plan import ExpressionMode
 from c2lst_client.spots.pairs import PairSet
 from c2lst_client.spots.split import split_spots
+from c2lst_client.study.design import Division
 from c2lst_client.study.workshop import Workshop
 from c2lst_shared import journal
 from c2lst_shared.errors import BadArtefact, BadInput
@@ -38,18 +41,42 @@ class StudyPlan(BaseModel):
         return found
 
 
+class Work(NamedTuple):
+    """What one division takes, whether it is made already or not."""
+
+    adaptation_steps: int
+    pairs: dict[ExpressionMode, int]  # patches to generate, of each mode
+    training_steps: int  # of its predictors
+
+    @property
+    def total(self) -> int:
+        """All of it, counted one by one: a step of one kind takes about as long as one of another."""
+        return self.adaptation_steps + sum(self.pairs.values()) + self.training_steps
+
+
+def work_of(workshop: Workshop, division: Division) -> Work:
+    """Count what a division takes."""
+    design, manifest = workshop.design, workshop.release.manifest
+    split = split_spots(workshop.spots, manifest.backbone.patch_um, division.fraction, division.method, division.seed)
+    modes: tuple[ExpressionMode, ...] = ("interpolated", "observed") if design.has_controls(division) else ("interpolated",)
+    steps = sum(steps_of(recipe, len(split.train), design.predictor) for recipe in design.arms(division))
+    return Work(
+        adaptation_steps=manifest.defaults.adaptation.steps,
+        pairs={mode: design.highest * len(split.train) for mode in modes},
+        training_steps=steps * design.predictor.seeds,
+    )
+
+
 def plan_study(workshop: Workshop) -> StudyPlan:
     """Count what the divisions of a study need and do not have."""
-    design, manifest = workshop.design, workshop.release.manifest
+    design = workshop.design
     adapters, pairs, predictors = 0, 0, 0
     for division in design.divisions:
-        split = split_spots(workshop.spots, manifest.backbone.patch_um, division.fraction, division.method, division.seed)
+        work = work_of(workshop, division)
         adapters += not workshop.has_adapter(division)
-        modes: tuple[ExpressionMode, ...] = ("interpolated", "observed") if design.has_controls(division) else ("interpolated",)
-        for mode in modes:
-            pairs += 0 if _is_made(workshop.pairs_folder(division, mode)) else design.highest * len(split.train)
+        pairs += sum(n for mode, n in work.pairs.items() if not _is_made(workshop.pairs_folder(division, mode)))
         predictors += sum(recipe.kind != "mean" for recipe in design.arms(division)) * design.predictor.seeds
-    steps = adapters * manifest.defaults.adaptation.steps
+    steps = adapters * workshop.release.manifest.defaults.adaptation.steps
     return StudyPlan(
         divisions=len(design.divisions),
         adapters=adapters,

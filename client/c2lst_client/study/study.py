@@ -16,11 +16,11 @@ from c2lst_client.arms import measure_arm
 from c2lst_client.evaluate.conditioning import measure_conditioning
 from c2lst_client.evaluate.results import ConditioningResult
 from c2lst_client.evaluate.statistics import resample
-from c2lst_client.spots.split import Method
+from c2lst_client.spots.split import MIN_PART, Method
 from c2lst_client.study import compare
 from c2lst_client.study.coherence import measure_coherence
 from c2lst_client.study.correspondence import measure_correspondence
-from c2lst_client.study.design import Division, check_design
+from c2lst_client.study.design import Division, StudyDesign, check_design, left_out
 from c2lst_client.study.disclosure import measure_disclosure
 from c2lst_client.study.making import make_division
 from c2lst_client.study.pooled import DivisionErrors, Pooled
@@ -73,7 +73,7 @@ def run_study(
         "coherence": ("random", measure_coherence),
         "disclosure": ("blocked", measure_disclosure),
     }
-    results, errors, notes = [], [], []
+    results, errors, notes = [], [], _notes_on(design, len(spots))
     figures: dict[str, Figure] = {}
     parts: dict[str, Any] = {}
     for number, division in enumerate(design.divisions, 1):
@@ -91,6 +91,14 @@ def run_study(
                     notes.append(f"The part on {name} could not be measured: {error}")
                 figures |= drawn
     return Study(_together(workshop, site, results, errors, parts, notes), figures)
+
+
+def _notes_on(design: StudyDesign, spots: int) -> list[str]:
+    """Say what the slide is too small for."""
+    return [
+        f"{100 * each:g} % of {spots} spots are fewer than the {MIN_PART} that either part needs: left out."
+        for each in left_out(design, spots)
+    ]
 
 
 def _run_division(workshop: Workshop, division: Division) -> tuple[DivisionResult, DivisionErrors, Subject | None]:

@@ -17,7 +17,7 @@ from c2lst_client.home import Home
 from c2lst_client.options import StudyOptions
 from c2lst_client.settings import Settings
 from c2lst_client.sites import add_site, open_site
-from c2lst_client.study.design import Division, StudyDesign, check_design
+from c2lst_client.study.design import Division, StudyDesign, check_design, fitted, left_out
 from c2lst_client.study.results import StudyResult
 from c2lst_client.study.verdict import words
 from c2lst_shared.errors import BadInput, C2lstError, Interrupted
@@ -46,7 +46,7 @@ class Heard(Silent):
     done = 0
 
     def advance(self, units=1, note=""):
-        self.done += "split" in note
+        self.done += note == "1 finished"
 
 
 def nearly(text):
@@ -79,6 +79,16 @@ def test_design_begins_with_what_says_most_and_has_every_arm():
 def test_slide_that_is_too_small_is_refused_before_anything_is_made():
     with pytest.raises(BadInput, match=r"49 spots are too few for fractions from 0\.05 to 0\.5: .* must be about 200"):
         check_design(design(), 49)
+
+
+def test_fractions_that_a_slide_is_too_small_for_are_left_out_unless_they_were_asked_for(home):
+    assert fitted(design(), 179).fractions == (0.1, 0.25, 0.5)
+    assert left_out(fitted(design(), 179), 179) == [0.05]
+    assert fitted(design(), 1000) == design()
+    assert left_out(design(fractions=(0.25,)), 1000) == []
+    assert journey(home).plan_study(StudyOptions(repeats=1)).divisions == 3  # the small site has 49 spots
+    with pytest.raises(BadInput, match=r"fraction 0\.05 of 49 spots leaves 2 training spots"):
+        journey(home).plan_study(StudyOptions(repeats=1, fractions=(0.05, 0.25)))
 
 
 @pytest.mark.slow
