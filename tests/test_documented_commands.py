@@ -1,4 +1,4 @@
-"""Every command that README and docs show is one that exists, with options that exist; tutorials are run besides."""
+"""Every command that README and docs name exists, and its options do; those in blocks are run besides (test_pages.py)."""
 
 from __future__ import annotations
 

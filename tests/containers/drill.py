@@ -191,6 +191,8 @@ class Drill:
                     check(not reaches(site, address, port), f"{site.name} does not reach {what} at port {port}")
             answer = site.inside("console", "python", "-c", ANSWERS.format(8470, "/"))
             check(answer.strip() == "ok", f"{site.name}'s console answers in its container")
+            token = site.inside("console", "c2lst-client", "console", "--show-token").strip()
+            check(len(token) == 43 and " " not in token, f"{site.name}'s console shows its token")
         authority = str(self.folder / "secrets" / "ca_cert.pem")
         place = ("--cacert", authority, "--resolve", f"{HOST}:{PUBLISHED}:127.0.0.1", f"https://{HOST}:{PUBLISHED}/dashboard")
         check("Sign in" in call(["curl", "-sSL", *place]), "the dashboard answers through the published port, with TLS")

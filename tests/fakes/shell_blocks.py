@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 _FENCE = re.compile(r"^```(\w*)([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_INDENTED = re.compile(r"(?<=\n\n)(?: {4}\S.*\n)+")
 _PROGRAMS = ("c2lst-client", "c2lst-server", "make")
 _SERVICES = {"server": "c2lst-server", "trainer": "c2lst-server", "superlink": "c2lst-server", "client": "c2lst-client"}
 
@@ -31,20 +31,46 @@ def blocks(page: Path) -> list[Block]:
     ]
 
 
+def statements(page: Path) -> list[str]:
+    """What a shell would do one after the other with all `sh` blocks of a page: lines, and what goes on over several."""
+    found: list[str] = []
+    for block in blocks(page):
+        begun = ""
+        for line in block.text.splitlines(keepends=True) if block.language == "sh" else ():
+            begun += line
+            if not line.endswith("\\\n") and _is_complete(begun):
+                found += [begun] if _says_something(begun) else []
+                begun = ""
+        assert not begun, f"{page.name}: a block ends in the middle of a command: {begun}"
+    return found
+
+
 def typed(page: Path) -> Iterator[str]:
     """Every command of c2lst, and every `make`, that a page shows in a block, as it would reach the program."""
-    text = page.read_text()
-    shown = [block.text for block in blocks(page) if block.language in ("sh", "bash")]
-    shown += [found.group() for found in _INDENTED.finditer(_FENCE.sub("", text))]
-    for block in shown:
-        for line in block.replace("\\\n", " ").splitlines():
-            yield from _commands(line)
+    for block in blocks(page):
+        if block.language == "sh":
+            for line in block.text.replace("\\\n", " ").splitlines():
+                yield from _commands(line)
+
+
+def shown_elsewhere(page: Path) -> list[str]:
+    """Lines that stand by themselves, in no fenced block, and begin like a command."""
+    rest = _FENCE.sub("", page.read_text())
+    return [line for line in rest.splitlines() if line.removeprefix("    ").startswith(("$ ", *_PROGRAMS, "docker "))]
 
 
 def mentioned(page: Path) -> list[str]:
     """Every command that a page names in its sentences, which may lack what is not talked about."""
     prose = _FENCE.sub("", page.read_text())
     return [span for span in re.findall(r"`([^`\n]+)`", prose) if span.startswith(_PROGRAMS[:2])]
+
+
+def _is_complete(text: str) -> bool:
+    return subprocess.run(["bash", "-n", "-c", text], capture_output=True, check=False).returncode == 0
+
+
+def _says_something(text: str) -> bool:
+    return any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines())
 
 
 def _commands(line: str) -> Iterator[str]:

@@ -60,11 +60,16 @@ def tell(pages: list[Path], folder: Path) -> list[Told]:
             script.append(f"set -e; {run}; set +e; echo 0 >$now.rc")
     work = folder / "work"
     work.mkdir()
+    script_words = ["bash", "-c", "\n".join(script)]
+    subprocess.run(script_words, cwd=work, env=reader_environment(), stdin=subprocess.DEVNULL, check=False)
+    return [_outcome(folder, number, *step) for number, step in enumerate(steps) if (folder / f"{number}.rc").exists()]
+
+
+def reader_environment() -> dict[str, str]:
+    """Environment of a reader's shell: nothing is set yet, and both programs are those of this Python."""
     searched = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("C2LST_")}
-    environment |= {"PATH": searched, "NO_COLOR": "1", "COLUMNS": "200", "PYTHONPATH": _absolute()}
-    subprocess.run(["bash", "-c", "\n".join(script)], cwd=work, env=environment, stdin=subprocess.DEVNULL, check=False)
-    return [_outcome(folder, number, *step) for number, step in enumerate(steps) if (folder / f"{number}.rc").exists()]
+    return environment | {"PATH": searched, "NO_COLOR": "1", "COLUMNS": "200", "PYTHONPATH": _absolute()}
 
 
 def _with_output(page: Path) -> list[tuple[Block, str | None]]:
