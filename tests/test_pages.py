@@ -126,6 +126,7 @@ INSTEAD = (
         STUDY, "study --site rep11  ", f"study --site rep11 {FEW} ", "minutes also with short presets; the dry run counts all"
     ),
     Instead(STUDY, "--repeats 1 --epochs 0", f"{FEW} --dry-run", "the line above ran the same"),
+    Instead(STUDY, "--jobs 7", f"--jobs 2 {FEW}", "two cores; it finds what the line above made"),
     Instead(TRAINING, "/srv/images", "$PWD/images", "a folder of the test"),
     Instead(
         TRAINING,
