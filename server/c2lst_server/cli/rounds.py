@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,6 +9,7 @@ import typer
 
 from c2lst_server.cli.completion import complete_organ, complete_round, complete_site
 from c2lst_server.cli.options import HomeOption, session_of, settings_of, table
+from c2lst_server.cli.watching import follow
 from c2lst_shared.command_line import CommandLine, JsonOption, show
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ RoundArgument = Annotated[
     typer.Argument(metavar="ROUND", help="Its identifier, or an unambiguous beginning of it.", autocompletion=complete_round),
 ]
 WORK, MEASURED, LIMITS = "The work", "What is measured", "Limits"
-WATCH_SECONDS = 2.0
 
 
 @rounds_app.command("start")
@@ -147,16 +146,14 @@ def show_round(
 
     with session_of(settings_of(home)) as session:
         found = store.show(session, round_id)
-        said: str | None = None
-        while watch and found.closed is None:
-            now = found.model_dump_json() if as_json else _states(found)
-            if now != said:
-                typer.echo(now + ("" if as_json else "\n"))
-                said = now
-            time.sleep(WATCH_SECONDS)
-            session.expire_all()
-            session.rollback()
-            found = store.show(session, found.round_id)
+        if watch:
+            whole = found.round_id  # a beginning of it may name two rounds by and by
+            found = follow(
+                session,
+                lambda: store.show(session, whole),
+                over=lambda now: now.closed is not None,
+                line=lambda now: now.model_dump_json() if as_json else _states(now) + "\n",
+            )
     if as_json and watch:
         typer.echo(found.model_dump_json())
         return

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from c2lst_server.cli.completion import complete_training
 from c2lst_server.cli.options import HomeOption, PresetOption, session_of, settings_of, table
+from c2lst_server.cli.watching import follow
 from c2lst_shared.command_line import CommandLine, JsonOption, show
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ TrainingArgument = Annotated[
         autocompletion=complete_training,
     ),
 ]
-WATCH_SECONDS = 2.0
 
 
 @app.command()
@@ -146,16 +145,14 @@ def show_training(
 
     with session_of(settings_of(home)) as session:
         found = store.show(session, training)
-        said: str | None = None
-        while watch and not found.is_over:
-            now = found.model_dump_json() if as_json else f"{found.run}: {found.in_words()}"
-            if now != said:
-                typer.echo(now)
-                said = now
-            time.sleep(WATCH_SECONDS)
-            session.expire_all()
-            session.rollback()
-            found = store.show(session, found.training_id)
+        if watch:
+            whole = found.training_id  # a run's name may be that of another training by and by
+            found = follow(
+                session,
+                lambda: store.show(session, whole),
+                over=lambda now: now.is_over,
+                line=lambda now: now.model_dump_json() if as_json else f"{now.run}: {now.in_words()}",
+            )
         detail = store.why(session, found.training_id)
     result = found.model_dump(mode="json") | {"detail": detail}
     if as_json and watch:

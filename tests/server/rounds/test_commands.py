@@ -124,7 +124,7 @@ def test_round_is_started_shown_followed_and_cancelled(
 def test_watch_follows_a_round_to_its_end(
     at_home: Central, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("c2lst_server.cli.rounds.WATCH_SECONDS", 0.05)
+    monkeypatch.setattr("c2lst_server.cli.watching.WATCH_SECONDS", 0.05)
     assert run(monkeypatch, "start", "--organ", "mob", "--sites", "a", "--json") == 0
     round_id = json.loads(capsys.readouterr().out)["round_id"]
     script = iter(["waiting", "queued"])
