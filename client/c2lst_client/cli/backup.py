@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from c2lst_client.cli.options import HomeOption, home_of
+from c2lst_client.cli.opening import home_of
+from c2lst_client.cli.options import HomeOption
 from c2lst_shared.command_line import CommandLine, JsonOption, show
 
 app = CommandLine(panel="This installation")

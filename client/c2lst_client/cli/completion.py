@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from c2lst_client.cli.opening import home_of
 from c2lst_shared.command_line import completion
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
 
 def _folders(ctx: typer.Context) -> Home:
-    from c2lst_client.cli.options import home_of  # the options name these completions
-
     return home_of(ctx.params.get("home"))
 
 

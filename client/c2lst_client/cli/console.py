@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from c2lst_client.cli.options import HomeOption, LogFormatOption, settings_of
+from c2lst_client.cli.opening import settings_of
+from c2lst_client.cli.options import HomeOption, LogFormatOption
 from c2lst_shared.command_line import CommandLine, JsonOption, show
 from c2lst_shared.logs import LogFormat
 

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from c2lst_client.cli.options import HomeOption, SiteOption, home_of
+from c2lst_client.cli.opening import home_of
+from c2lst_client.cli.options import HomeOption, SiteOption
 from c2lst_shared.command_line import CommandLine, JsonOption, show
 from c2lst_shared.console import confirm
 

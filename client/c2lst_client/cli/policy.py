@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from c2lst_client.cli.options import HomeOption, settings_of
+from c2lst_client.cli.opening import settings_of
+from c2lst_client.cli.options import HomeOption
 from c2lst_shared.command_line import CommandLine, JsonOption, show
 
 policy_app = CommandLine(help="Which rounds run here, and what is sent of their results.")

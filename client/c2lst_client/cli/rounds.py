@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from c2lst_client.cli.completion import complete_site
-from c2lst_client.cli.options import HomeOption, RoundArgument, settings_of
+from c2lst_client.cli.opening import settings_of
+from c2lst_client.cli.options import HomeOption, RoundArgument
 from c2lst_shared.command_line import CommandLine, JsonOption, show
 
 if TYPE_CHECKING:

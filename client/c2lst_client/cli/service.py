@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from c2lst_client.cli.options import HomeOption, LogFormatOption, MetricsPortOption, home_of, settings_of
+from c2lst_client.cli.opening import home_of, settings_of
+from c2lst_client.cli.options import HomeOption, LogFormatOption, MetricsPortOption
 from c2lst_shared.command_line import CommandLine, JsonOption, show
 from c2lst_shared.logs import LogFormat
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from c2lst_client.cli.completion import complete_organ
-from c2lst_client.cli.options import HomeOption, home_of
+from c2lst_client.cli.opening import home_of
+from c2lst_client.cli.options import HomeOption
 from c2lst_shared.command_line import CommandLine, JsonOption, show
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from c2lst_client.cli.completion import complete_release
-from c2lst_client.cli.options import HomeOption, SiteOption, journey_of
+from c2lst_client.cli.opening import journey_of
+from c2lst_client.cli.options import HomeOption, SiteOption
 from c2lst_shared.command_line import CommandLine, JsonOption, show
 
 app = CommandLine(panel="Steps at a site, in their order")

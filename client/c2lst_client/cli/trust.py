@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from c2lst_client.cli.completion import complete_organ, complete_release
-from c2lst_client.cli.options import HomeOption, home_of, settings_of
+from c2lst_client.cli.opening import home_of, settings_of
+from c2lst_client.cli.options import HomeOption
 from c2lst_shared.command_line import CommandLine, JsonOption, show
 
 app = CommandLine(panel="The centre and its releases")

@@ -22,7 +22,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from c2lst_client.evaluate.embedding import BATCH, IMAGENET_MEAN, IMAGENET_SD, SIDE, Encoder, Features, built_in_encoder
+from c2lst_client.evaluate.embedding import BATCH, Encoder, Features, built_in_encoder
+from c2lst_client.evaluate.encoder_parts import Network, Preparation
 from c2lst_client.evaluate.nuclei import Pixels
 from c2lst_client.evaluate.results import Result
 from c2lst_shared.errors import BadInput
@@ -31,14 +32,6 @@ BUILT_IN = "built-in"
 CONFIG, WEIGHTS, PREPROCESSOR = "config.json", "model.safetensors", "preprocessor_config.json"
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 MAX_JSON = 1 << 20  # bytes; a config is a few kilobytes
-
-
-class Preparation(Result):
-    """How patches are prepared for a network: enlarged or reduced to a square, and their colours normalised."""
-
-    side: int = SIDE  # px
-    mean: tuple[float, float, float] = IMAGENET_MEAN  # of colours from 0 to 1: red, green, blue
-    sd: tuple[float, float, float] = IMAGENET_SD
 
 
 class EncoderProvenance(Result):
@@ -58,14 +51,6 @@ class LoadedEncoder(NamedTuple):
     encode: Encoder  # uint8 N x H x W x 3 -> float32 N x D
     name: str
     provenance: EncoderProvenance
-
-
-class Network(NamedTuple):
-    """What a library made of a weight file."""
-
-    forward: Callable[[Tensor], Tensor]  # normalised colours [B, 3, side, side] -> features [B, D]
-    architecture: str
-    pooling: str
 
 
 def load_encoder(spec: str | Path = BUILT_IN) -> LoadedEncoder:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from c2lst_client.evaluate.embedding import IMAGENET_MEAN, IMAGENET_SD, SIDE
-from c2lst_client.evaluate.encoders import Network, Preparation
+from c2lst_client.evaluate.encoder_parts import Network, Preparation
 from c2lst_shared.errors import BadInput
 
 INSTALL = "pip install 'c2lst[encoders]'"

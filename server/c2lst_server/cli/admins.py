@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from c2lst_server.cli.completion import complete_administrator
-from c2lst_server.cli.options import HomeOption, session_of, settings_of, table
+from c2lst_server.cli.opening import session_of, settings_of
+from c2lst_server.cli.options import HomeOption, table
 from c2lst_shared.command_line import CommandLine, JsonOption, show
 
 admins_app = CommandLine(help="Who may steer the service over HTTP: named tokens with scopes.")

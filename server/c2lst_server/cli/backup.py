@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from c2lst_server.cli.options import HomeOption, settings_of, size_in_words
+from c2lst_server.cli.opening import settings_of
+from c2lst_server.cli.options import HomeOption, size_in_words
 from c2lst_shared.command_line import CommandLine, JsonOption, show
 
 app = CommandLine(panel="The service")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from c2lst_server.cli.opening import session_of, settings_of
 from c2lst_shared.command_line import completion
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
 
 def _settings(ctx: typer.Context) -> Settings:
-    from c2lst_server.cli.options import settings_of  # the options name these completions
-
     settings = settings_of(ctx.params.get("home"))
     settings.folders.check_initialised()  # a Tab makes no database
     return settings
@@ -24,7 +23,6 @@ def _settings(ctx: typer.Context) -> Settings:
 @completion
 def complete_site(ctx: typer.Context) -> Iterable[str]:
     """Sites that were invited."""
-    from c2lst_server.cli.options import session_of
     from c2lst_server.sites import registry
 
     with session_of(_settings(ctx)) as session:
@@ -35,7 +33,6 @@ def complete_site(ctx: typer.Context) -> Iterable[str]:
 def complete_administrator(ctx: typer.Context) -> Iterable[str]:
     """Administrators that have a token."""
     from c2lst_server import administrators
-    from c2lst_server.cli.options import session_of
 
     with session_of(_settings(ctx)) as session:
         return [administrator.name for administrator in administrators.list_administrators(session)]
@@ -44,7 +41,6 @@ def complete_administrator(ctx: typer.Context) -> Iterable[str]:
 @completion
 def complete_round(ctx: typer.Context) -> Iterable[str]:
     """Rounds that were offered."""
-    from c2lst_server.cli.options import session_of
     from c2lst_server.rounds import store
 
     with session_of(_settings(ctx)) as session:
@@ -54,7 +50,6 @@ def complete_round(ctx: typer.Context) -> Iterable[str]:
 @completion
 def complete_training(ctx: typer.Context) -> Iterable[str]:
     """Trainings in the queue, by the name of their run."""
-    from c2lst_server.cli.options import session_of
     from c2lst_server.trainings import store
 
     with session_of(_settings(ctx)) as session:

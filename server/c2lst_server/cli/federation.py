@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from c2lst_server.cli.options import HomeOption, LogFormatOption, session_of, settings_of
+from c2lst_server.cli.opening import session_of, settings_of
+from c2lst_server.cli.options import HomeOption, LogFormatOption
 from c2lst_shared.command_line import CommandLine, JsonOption, show
 from c2lst_shared.errors import C2lstError
 from c2lst_shared.logs import LogFormat, write_logs

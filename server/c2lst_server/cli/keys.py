@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from c2lst_server.cli.options import HomeOption, PassphraseFileOption, note_action, passphrase_of, settings_of, table
+from c2lst_server.cli.opening import note_action, passphrase_of, settings_of
+from c2lst_server.cli.options import HomeOption, PassphraseFileOption, table
 from c2lst_shared.command_line import CommandLine, JsonOption, show
 
 keys_app = CommandLine(help="The keys that sign: root, targets, snapshot, timestamp.")

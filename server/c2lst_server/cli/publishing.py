@@ -8,17 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from c2lst_server.cli.completion import complete_release, complete_run
-from c2lst_server.cli.options import (
-    HomeOption,
-    PassphraseFileOption,
-    RunArgument,
-    note_action,
-    passphrase_of,
-    session_of,
-    settings_of,
-    size_in_words,
-    table,
-)
+from c2lst_server.cli.opening import note_action, passphrase_of, session_of, settings_of
+from c2lst_server.cli.options import HomeOption, PassphraseFileOption, RunArgument, size_in_words, table
 from c2lst_shared.command_line import CommandLine, JsonOption, show
 
 if TYPE_CHECKING:

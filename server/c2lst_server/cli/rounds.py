@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from c2lst_server.cli.completion import complete_organ, complete_round, complete_site
-from c2lst_server.cli.options import HomeOption, session_of, settings_of, table
+from c2lst_server.cli.opening import session_of, settings_of
+from c2lst_server.cli.options import HomeOption, table
 from c2lst_server.cli.watching import follow
 from c2lst_shared.command_line import CommandLine, JsonOption, show
 

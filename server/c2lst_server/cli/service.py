@@ -7,13 +7,8 @@ from typing import Annotated
 
 import typer
 
-from c2lst_server.cli.options import (
-    HomeOption,
-    PassphraseFileOption,
-    passphrase_of,
-    session_of,
-    settings_of,
-)
+from c2lst_server.cli.opening import passphrase_of, session_of, settings_of
+from c2lst_server.cli.options import HomeOption, PassphraseFileOption
 from c2lst_shared.command_line import CommandLine, JsonOption, show
 from c2lst_shared.logs import LogFormat
 

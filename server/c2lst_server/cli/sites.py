@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from c2lst_server.cli.options import HomeOption, SiteArgument, session_of, settings_of, table
+from c2lst_server.cli.opening import session_of, settings_of
+from c2lst_server.cli.options import HomeOption, SiteArgument, table
 from c2lst_shared.command_line import CommandLine, JsonOption, show
 
 sites_app = CommandLine(help="The institutions that may pull releases and take part in rounds.")

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from c2lst_server.cli.options import HomeOption, PresetOption, settings_of
+from c2lst_server.cli.opening import settings_of
+from c2lst_server.cli.options import HomeOption, PresetOption
 from c2lst_shared.command_line import CommandLine, JsonOption, show
 from c2lst_shared.logs import LogFormat, write_logs
 

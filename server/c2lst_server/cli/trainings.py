@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from c2lst_server.cli.completion import complete_training
-from c2lst_server.cli.options import HomeOption, PresetOption, session_of, settings_of, table
+from c2lst_server.cli.opening import session_of, settings_of
+from c2lst_server.cli.options import HomeOption, PresetOption, table
 from c2lst_server.cli.watching import follow
 from c2lst_shared.command_line import CommandLine, JsonOption, show
 
