@@ -6,6 +6,7 @@ from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]
 import pytest
+from fakes.federation import wait_for
 from fakes.shell_blocks import blocks
 from fakes.tutorial import BACKGROUND, REFUSED, tell
 
@@ -64,5 +65,5 @@ echo never
     told = tell([page], tmp_path)
     assert [step.code for step in told] == [0, 0, 2, 0, 1]
     assert told[3].missing() == ["it has 3 slides"]
-    served = [each for each in psutil.process_iter(["cwd"]) if each.info["cwd"] == str(tmp_path / "work")]
-    assert not served
+    work = str(tmp_path / "work")
+    wait_for(lambda: all(each.info["cwd"] != work for each in psutil.process_iter(["cwd"])), 60, "something is left running")

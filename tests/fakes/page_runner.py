@@ -58,7 +58,9 @@ def run_steps(steps: Sequence[Step], folder: Path, environment: Mapping[str, str
         here = typed / str(number)
         here.with_suffix(".sh").write_text(f"exec {step.text}" if step.ready else step.text)
         script += [f"now={here}", _line(step)]
-    shell = subprocess.Popen(["bash", "-c", "\n".join(script)], cwd=work, env=environment, stdin=subprocess.DEVNULL)
+    # Tests that were started in the background ignore Ctrl-C, and whatever they start would too.
+    words = ["env", "--default-signal=INT,QUIT", "bash", "-c", "\n".join(script)]
+    shell = subprocess.Popen(words, cwd=work, env=environment, stdin=subprocess.DEVNULL)
     try:
         shell.wait()
     finally:  # also when a test is over its time: what was left running ends with the shell

@@ -115,8 +115,9 @@ def fitted(design: StudyDesign, spots: int) -> StudyDesign:
 
 
 def left_out(design: StudyDesign, spots: int) -> list[float]:
-    """Return the usual fractions that a design does not have and that a slide is too small for."""
-    return [each for each in FRACTIONS if each not in design.fractions and not _fits(each, spots)]
+    """Return the usual fractions that a slide is too small for; none for a design that has not all the others."""
+    fit = [each for each in FRACTIONS if _fits(each, spots)]
+    return [each for each in FRACTIONS if each not in fit] if set(fit) == set(design.fractions) else []
 
 
 def _fits(fraction: float, spots: int) -> bool:
