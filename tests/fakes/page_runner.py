@@ -11,6 +11,7 @@ from pathlib import Path
 
 STOPPED = 130  # by Ctrl-C, after saving (docs/command-line.md)
 # What goes on is stopped by Ctrl-C, at the latest when the shell ends; each job is a group of processes, as at a terminal.
+# One that is gone may have been at work, and done, since it was last asked.
 _BEGIN = """set -m
 ended() {
     code=$?; set +e; [ -e "$now.rc" ] || echo $code >"$now.rc"
@@ -19,7 +20,7 @@ ended() {
 }
 declare -A jobs; trap ended EXIT"""
 _STARTED = """( source $now.sh ) >$now.out 2>&1 & jobs[$!]=$now
-until {ready}; do kill -0 $! 2>/dev/null || exit 1; sleep 0.1; done >/dev/null 2>&1"""
+until {ready}; do kill -0 $! || {{ {ready} && break; exit 1; }}; sleep 0.1; done >/dev/null 2>&1"""
 _STOPPED = "kill -INT -- -$!; wait $!; echo $? >$now.rc; unset 'jobs['$!']'"
 _AT_A_TERMINAL = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"
 
