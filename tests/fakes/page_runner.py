@@ -16,7 +16,11 @@ _BEGIN = """set -m
 ended() {
     code=$?; set +e; [ -e "$now.rc" ] || echo $code >"$now.rc"
     for job in "${!jobs[@]}"; do kill -INT -- -"$job"; done 2>/dev/null
-    for job in "${!jobs[@]}"; do wait "$job"; echo $? >"${jobs[$job]}.rc"; done
+    for job in "${!jobs[@]}"; do
+        wait "$job" 2>/dev/null; code=$?
+        [ $code = 127 ] && code=0  # bash forgets a job that it has told to be done
+        echo $code >"${jobs[$job]}.rc"
+    done
 }
 declare -A jobs; trap ended EXIT"""
 _STARTED = """( source $now.sh ) >$now.out 2>&1 & jobs[$!]=$now
