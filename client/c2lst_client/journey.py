@@ -274,7 +274,6 @@ class Journey:
         """Run the study and write `study.json`, the tables and the page; what is there already is not made again."""
         workshop = self._workshop(options)
         if options.jobs > 1:
-            check_design(workshop.design, len(workshop.spots))
             opens = partial(_workshop_of, type(self), self._settings, self.site.name, options)
             make_side_by_side(workshop, opens, options.jobs, progress=self._progress, stop=self._stop)
         result, figures = run_study(workshop, self.site.name, say, encoder=options.encoder, hovernet=options.hovernet)
@@ -293,11 +292,13 @@ class Journey:
         release = self.release(options.release or (earlier.release if earlier else None))
         spots = self.spots(release, overwrite=earlier is None)
         design = options.design(release.manifest.defaults)
+        design = design if options.fractions else fitted(design, len(spots))
+        check_design(design, len(spots))
         return Workshop(
             self.site.study,
             release,
             spots,
-            design if options.fractions else fitted(design, len(spots)),
+            design,
             adapter=self.site.adapter,
             progress=self._progress,
             stop=self._stop,

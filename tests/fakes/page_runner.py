@@ -17,15 +17,14 @@ ended() {
     code=$?; set +e; [ -e "$now.rc" ] || echo $code >"$now.rc"
     for job in "${!jobs[@]}"; do kill -INT -- -"$job"; done 2>/dev/null
     for job in "${!jobs[@]}"; do
-        wait "$job" 2>/dev/null; code=$?
-        [ $code = 127 ] && code=0  # bash forgets a job that it has told to be done
-        echo $code >"${jobs[$job]}.rc"
+        wait "$job" 2>/dev/null; mv "${jobs[$job]}.code" "${jobs[$job]}.rc"
     done
 }
 declare -A jobs; trap ended EXIT"""
-_STARTED = """( source $now.sh ) >$now.out 2>&1 & jobs[$!]=$now
+# Each job writes down itself how it ended, as bash forgets those that it has told to be done; Ctrl-C is for the command in it.
+_STARTED = """( trap : INT; ( source $now.sh ) >$now.out 2>&1; echo $? >$now.code ) & jobs[$!]=$now
 until {ready}; do kill -0 $! || {{ {ready} && break; exit 1; }}; sleep 0.1; done >/dev/null 2>&1"""
-_STOPPED = "kill -INT -- -$!; wait $!; echo $? >$now.rc; unset 'jobs['$!']'"
+_STOPPED = "kill -INT -- -$!; wait $!; mv $now.code $now.rc; unset 'jobs['$!']'"
 _AT_A_TERMINAL = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"
 
 

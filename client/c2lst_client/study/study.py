@@ -20,7 +20,7 @@ from c2lst_client.spots.split import MIN_PART, Method
 from c2lst_client.study import compare
 from c2lst_client.study.coherence import measure_coherence
 from c2lst_client.study.correspondence import measure_correspondence
-from c2lst_client.study.design import Division, StudyDesign, check_design, left_out
+from c2lst_client.study.design import Division, StudyDesign, left_out
 from c2lst_client.study.disclosure import measure_disclosure
 from c2lst_client.study.making import make_division
 from c2lst_client.study.pooled import DivisionErrors, Pooled
@@ -61,11 +61,9 @@ def run_study(
         hovernet: weights for cell types; None leaves them out.
 
     Raises:
-        BadInput: the slide is too small for the design.
         Interrupted: stopped; the same call goes on.
     """
     design, spots = workshop.design, workshop.spots
-    check_design(design, len(spots))
     # name of a field of the result -> the kind of division that it is measured on, the first of them, and how
     measures: dict[str, tuple[Method, Measure]] = {
         "quality": ("random", partial(measure_quality, encoder=encoder, hovernet=hovernet)),
