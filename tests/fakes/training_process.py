@@ -21,14 +21,16 @@ TRAINING = TrainingConfig(steps=5, micro_batch=4, accumulation=2, learning_rate=
 
 def main(out: Path) -> None:
     torch.set_num_threads(1)
-    workers = join_workers()
-    pixels = np.random.default_rng(0).integers(0, 255, (10, 8, 8, 3), dtype=np.uint8)
-    network = build_backbone(CONFIG, seed=0)
-    batches = StoredBatches(pixels, np.arange(len(pixels)))
-    trainer = Trainer(network, batches, DiffusionConfig(), TRAINING, seed=1, device=workers.device, workers=workers)
-    trainer.train(lambda _: None, stop=lambda: workers.rank == workers.count - 1 and trainer.step == 4)
-    first = next(network.parameters()).detach().flatten()[:8].tolist()
-    out.joinpath(f"{workers.count}-{workers.rank}.json").write_text(json.dumps({"losses": trainer.losses, "weights": first}))
+    with join_workers() as workers:
+        pixels = np.random.default_rng(0).integers(0, 255, (10, 8, 8, 3), dtype=np.uint8)
+        network = build_backbone(CONFIG, seed=0)
+        batches = StoredBatches(pixels, np.arange(len(pixels)))
+        trainer = Trainer(network, batches, DiffusionConfig(), TRAINING, seed=1, device=workers.device, workers=workers)
+        trainer.train(lambda _: None, stop=lambda: workers.rank == workers.count - 1 and trainer.step == 4)
+        first = next(network.parameters()).detach().flatten()[:8].tolist()
+        out.joinpath(f"{workers.count}-{workers.rank}.json").write_text(
+            json.dumps({"losses": trainer.losses, "weights": first})
+        )
 
 
 if __name__ == "__main__":

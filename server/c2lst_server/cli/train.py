@@ -74,12 +74,11 @@ def train(
 
     chosen = get_preset(preset).with_training_steps(steps)
     name = run or f"{organ}-{preset}"
-    workers = join_workers()
     progress: AbstractContextManager[Progress] = console_progress()
     if log_format == LogFormat.JSON:
         write_logs(log_format)
         progress = nullcontext(logged_progress(logging.getLogger(__name__)))
-    with progress as shown, stop_on_signal() as stop:
+    with progress as shown, stop_on_signal() as stop, join_workers() as workers:
         record = pretrain.train(
             settings_of(home).folders,
             organ=organ,

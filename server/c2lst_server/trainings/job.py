@@ -117,8 +117,7 @@ def main(words: list[str], reporter_class: type[Reporter] = Reporter) -> int:
     settings = Settings().model_copy(update={"home": Path(home)})
     gone: list[bool] = []
     follow_supervisor(sys.stdin.fileno(), lambda: gone.append(True), grace=pace.grace)
-    with stop_on_signal() as signalled:
-        workers = join_workers()
+    with stop_on_signal() as signalled, join_workers() as workers:
 
         def asked() -> bool:
             return signalled() or bool(gone)

@@ -8,7 +8,8 @@ nothing of accelerate is imported.
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 import torch
@@ -68,10 +69,18 @@ class Workers:
             self._accelerator.wait_for_everyone()
 
 
-def join_workers() -> Workers:
-    """Join the run that a launcher started this process for; a process of its own when there was none."""
+@contextmanager
+def join_workers() -> Iterator[Workers]:
+    """Join the run that a launcher started this process for; a process of its own when there was none.
+
+    A process that ends well leaves the run: otherwise a thread of its group may still be at work when the interpreter ends,
+    and abort it (SIGABRT). After an error it does not, for over NCCL leaving waits for the others.
+    """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-        return Workers()
+        yield Workers()
+        return
     from accelerate import Accelerator
 
-    return Workers(Accelerator(cpu=not torch.cuda.is_available()))
+    accelerator = Accelerator(cpu=not torch.cuda.is_available())
+    yield Workers(accelerator)
+    accelerator.end_training()

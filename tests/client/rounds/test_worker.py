@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -44,6 +46,26 @@ def site(tmp_path):
 
 def in_mid_adaptation(job) -> bool:
     return job.state == "running" and job.stage == "adapt" and 10 <= (job.step or 0) < STEPS - 10
+
+
+def tell(processes: list[int], what: signal.Signals) -> None:
+    for process in processes:
+        os.kill(process, what)
+
+
+def fall_asleep(site: RoundSite, processes: list[int]) -> None:
+    """Stop processes, but not in the middle of a transaction: that would lock the queue for as long as they sleep."""
+    while True:
+        tell(processes, signal.SIGSTOP)
+        try:
+            with closing(sqlite3.connect(site.home.round_queue, timeout=1, isolation_level=None)) as queue:
+                queue.execute("BEGIN IMMEDIATE")
+                queue.rollback()
+        except sqlite3.OperationalError:
+            tell(processes, signal.SIGCONT)
+            time.sleep(0.03)
+        else:
+            return
 
 
 def end(worker: subprocess.Popen[bytes]) -> None:
@@ -137,12 +159,10 @@ def test_worker_that_was_asleep_does_not_come_back_to_work_that_another_took_up(
     workers = [site.start_worker(pause=0.1, lease=2)]
     site.wait(in_mid_adaptation)
     asleep = [*job_processes(site.home), workers[0].pid]
-    for process in asleep:
-        os.kill(process, signal.SIGSTOP)
+    fall_asleep(site, asleep)
     workers.append(site.start_worker(pause=0.0, lease=2))
     site.wait(lambda job: job.error == "busy")  # the folder is still held, so the other one waits
-    for process in asleep:
-        os.kill(process, signal.SIGCONT)
+    tell(asleep, signal.SIGCONT)
     site.wait(lambda job: job.state == "finished", 120)
     assert site.adapter_sha256() == undisturbed
     for worker in workers:
