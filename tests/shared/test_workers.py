@@ -41,4 +41,5 @@ def test_two_processes_follow_the_curve_of_one_and_stop_at_the_same_step(tmp_pat
     assert len(alone["losses"]) == 4  # the last process asked all to stop
     assert first["losses"] == pytest.approx(alone["losses"], rel=1e-3)
     assert first == second
+    assert first["left"]  # a process that ends as a member may be aborted by a thread of the group
     assert first["weights"] == pytest.approx(alone["weights"], rel=1e-3, abs=3e-4)  # bf16 rounds other sums
