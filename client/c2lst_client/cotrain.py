@@ -1,8 +1,8 @@
 """Co-training: does a predictor of gene expression get better with synthetic pairs? Arms that differ in their data alone.
 
-Every arm takes the same number of optimiser steps of the same batch size, from the same first weights for the same seed. The
-settings of training are those that suit real pairs alone, so that a poor baseline cannot make synthetic pairs look good. What
-the verdict rests on is fixed here, before looking: real + synthetic at the highest ratio against real only.
+Every arm takes the same number of optimiser steps of the same batch size, from the same first weights for the same seed; arms
+without synthetic pairs also fewer, if those suit them better (`arms.py`), so that a poor baseline cannot make synthetic pairs
+look good. What the verdict rests on is fixed here, before looking: real + synthetic at the highest ratio against real only.
 
 K = seeds, T = held-out spots, G = genes.
 """
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from c2lst_client.arms import REAL_SHARE, SYNTHETIC, ArmTrainer, Recipe, measure_arm
+from c2lst_client.arms import REAL_SHARE, SYNTHETIC, ArmTrainer, Recipe, lengths_in_words, measure_arm
 from c2lst_client.cotrain_cells import Cells
 from c2lst_client.evaluate import statistics
 from c2lst_client.evaluate.results import Comparison, CotrainResult
@@ -112,7 +112,7 @@ def cotrain(
         verdict=statistics.verdict(primary, against_augmentation, against_mean),
         method=_method(config, resamples),
     )
-    return result, {TRUTH: held_out.expression} | {label: each.mean(axis=0) for label, each in predictions.items()}
+    return result, {TRUTH: held_out.expression} | {arm.label: predictions[arm.label].mean(axis=0) for arm in arms}
 
 
 def _compare(
@@ -136,9 +136,9 @@ def _compare(
 
 def _method(config: PredictorConfig, resamples: statistics.Resamples) -> str:
     return (
-        f"Each arm took {config.steps} optimiser steps of {config.batch} patches with {config.seeds} seeds; in arms with real "
-        f"and synthetic pairs {REAL_SHARE:.0%} of every batch was real. Intervals are 95 % percentile intervals of "
-        f"{statistics.RESAMPLES} bootstrap draws of {resamples.units} and of the seeds, the same draws for every arm."
+        f"Each arm {lengths_in_words(config)}. In arms with real and synthetic pairs {REAL_SHARE:.0%} of every batch was real. "
+        f"Intervals are 95 % percentile intervals of {statistics.RESAMPLES} bootstrap draws of {resamples.units} and of the "
+        "seeds, the same draws for every arm."
     )
 
 

@@ -161,7 +161,7 @@ PRESETS: dict[str, Preset] = {
             weighting="uniform",
         ),
         sampling=SamplingConfig(guidance=1.5, guided_from=0.4),
-        predictor=PredictorConfig(steps=300, ratios=(5,)),
+        predictor=PredictorConfig(steps=900, ratios=(5,)),
         genes=50,
     ),
     "small": Preset(
@@ -191,7 +191,7 @@ PRESETS: dict[str, Preset] = {
             weighting="uniform",
         ),
         sampling=SamplingConfig(guidance=1.5, guided_from=0.4),
-        predictor=PredictorConfig(steps=500),
+        predictor=PredictorConfig(steps=1500),
     ),
     "paper": Preset(
         name="paper",

@@ -5,18 +5,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from fakes.blobs import blob_patches, expression_of
 
+from c2lst_client.arms import ArmTrainer, Recipe
 from c2lst_client.cotrain import TRUTH, cotrain, recipes
 from c2lst_client.cotrain_cells import CellFolder, digest
 from c2lst_client.evaluate.results import CotrainResult
-from c2lst_client.predictor_data import ArrayPairs, Pairs
+from c2lst_client.predictor import fit_predictor, predict
+from c2lst_client.predictor_data import ArrayPairs, Pairs, Part, batches
 from c2lst_client.spots.pairs import PairSet, PairWriter
 from c2lst_shared.errors import BadInput, Interrupted
 from c2lst_shared.presets import PredictorConfig
 
 GENES = 6
 TINY = PredictorConfig(steps=3, batch=4, seeds=2, ratios=(1, 2))
+SHORT_STEPS = 1  # a third of them: the other length of arms without synthetic pairs
 
 
 class CountingProgress:
@@ -65,12 +69,29 @@ def test_arms_are_complete_and_in_order():
     ]
 
 
-def test_every_arm_and_seed_takes_the_same_number_of_steps():
+def test_every_arm_and_seed_takes_the_same_number_of_steps_and_arms_of_real_pairs_a_third_as_well():
     progress = CountingProgress()
     result, _ = run(progress=progress)
-    trained = [arm.label for arm in result.arms if arm.kind != "mean"]
-    assert progress.steps == {f"{label}, seed {seed}": TINY.steps for label in trained for seed in (0, 1)}
-    assert progress.total == TINY.steps * len(trained) * 2
+    lengths = [(arm.label, TINY.steps) for arm in result.arms if arm.kind != "mean"]
+    lengths += [("real", SHORT_STEPS), ("real + augmentation", SHORT_STEPS)]
+    assert progress.steps == {f"{label}, {steps} steps, seed {seed}": steps for label, steps in lengths for seed in (0, 1)}
+    assert progress.total == 2 * sum(steps for _, steps in lengths)
+
+
+def test_arm_of_real_pairs_counts_with_its_better_length():
+    spots, unlike = pairs_of(24, seed=1), pairs_of(24, seed=2, broken=True)
+    lengths = {"short": 10, "full": 30}
+    errors = {}
+    for held_out in (pairs_of(24, seed=3), unlike):
+        for name, steps in lengths.items():
+            config = PredictorConfig(steps=steps, batch=8, seeds=1, learning_rate=1e-2)
+            drawn = batches([Part(spots, 24, 8)], torch.Generator().manual_seed(0), augment=False)
+            predicted = predict(fit_predictor(config, GENES, drawn, seed=0), held_out)
+            errors[name] = np.abs(predicted - held_out.expression).mean()
+        config = PredictorConfig(steps=lengths["full"], batch=8, seeds=1, learning_rate=1e-2)
+        found = ArmTrainer(spots, held_out, {}, config).run([Recipe("real")], [0])["real"]
+        assert np.abs(found[0] - held_out.expression).mean() == min(errors.values())
+        assert min(errors, key=errors.__getitem__) == ("short" if held_out is unlike else "full")
 
 
 def test_result_describes_arms_and_predictions():
@@ -122,14 +143,14 @@ def test_finished_cells_are_not_trained_again(tmp_path: Path):
 
 def test_stopped_cotraining_goes_on_after_its_last_finished_cell(tmp_path: Path):
     def stop_in_the_third_cell() -> None:
-        if sum(stopped.steps.values()) > 2 * TINY.steps:
+        if sum(stopped.steps.values()) > 2 * SHORT_STEPS:
             raise Interrupted("Stopped.")
 
     cells, stopped, resumed = CellFolder(tmp_path), CountingProgress(), CountingProgress()
     with pytest.raises(Interrupted, match=r"Stopped\."):
         run(cells=cells, progress=stopped, on_step=stop_in_the_third_cell)
     assert run(cells=cells, progress=resumed)[0] == run()[0]
-    assert resumed.done == 2 * TINY.steps
+    assert resumed.done == 2 * SHORT_STEPS
 
 
 def test_new_synthetic_pairs_leave_the_real_arms_trained(tmp_path: Path):
@@ -137,7 +158,7 @@ def test_new_synthetic_pairs_leave_the_real_arms_trained(tmp_path: Path):
     run(cells=cells)
     run(cells=cells, progress=progress, synthetic=pairs_of(16, seed=4))
     assert not [note for note in progress.steps if "synthetic" not in note]
-    assert progress.done == 2 * 2 * TINY.steps
+    assert progress.done == 2 * 2 * (TINY.steps + SHORT_STEPS)
 
 
 def test_other_settings_train_again(tmp_path: Path):
@@ -150,10 +171,10 @@ def test_other_settings_train_again(tmp_path: Path):
 def test_damaged_cell_is_trained_again(tmp_path: Path):
     cells, progress = CellFolder(tmp_path), CountingProgress()
     run(cells=cells)
-    damaged = next(tmp_path.glob("real-0-*.npy"))
+    damaged = next(tmp_path.glob("real-3-0-*.npy"))
     damaged.write_bytes(damaged.read_bytes()[:50])
     run(cells=cells, progress=progress)
-    assert dict(progress.steps) == {"real, seed 0": TINY.steps}
+    assert dict(progress.steps) == {"real, 3 steps, seed 0": TINY.steps}
 
 
 def test_digest_tells_shapes_types_and_texts_apart():

@@ -174,8 +174,9 @@ def cotrain(
 ) -> None:
     """Train the gene expression predictor with and without synthetic pairs and say whether they helped.
 
-    All arms take the same number of steps; errors are on spots that trained nothing. The verdict rests on what was declared
-    beforehand, and "no evidence that it helps here" is a normal one.
+    All arms take the same number of steps; those without synthetic pairs also a third of it, and count with the better one.
+    Errors are on spots that trained nothing. The verdict rests on what was declared beforehand, and "no evidence that it helps
+    here" is a normal one.
 
     Examples:
         c2lst-client cotrain --site rep11

@@ -50,7 +50,7 @@ def arm_label(kind: ArmKind, ratio: int | None = None, epochs: int | None = None
 
 
 class Arm(Result):
-    """One way of training the predictor; every arm without `epochs` takes the same number of optimiser steps."""
+    """One way of training the predictor; for how many optimiser steps, `c2lst_client/arms.py` says."""
 
     kind: ArmKind
     ratio: int | None = None  # synthetic pairs per real training spot; None where none are used

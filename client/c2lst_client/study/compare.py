@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from c2lst_client.arms import Recipe
+from c2lst_client.arms import Recipe, length_label
 from c2lst_client.evaluate.results import Arm, arm_label
 from c2lst_client.study.design import AUGMENTED, REAL, Division, StudyDesign, best_arms
 from c2lst_client.study.pooled import Pooled
@@ -75,6 +75,7 @@ def controls(design: StudyDesign, method: str, pooled: Pooled) -> list[Control]:
     asked = [
         ("Do synthetic pairs lower the error?", plain, REAL),
         ("Do they when both arms are augmented?", both, AUGMENTED),
+        ("Do they at equally many steps, both augmented?", both, length_label(AUGMENTED, design.predictor.steps)),
         ("Are they worth more than augmentation?", plain, AUGMENTED),
         ("Does it matter that patches follow their expression?", plain, arm_label("real+shuffled", highest)),
         ("Does it matter that the backbone was adapted?", plain, arm_label("real+unadapted", highest)),

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from c2lst_client.arms import steps_of
+from c2lst_client.arms import lengths_of
 from c2lst_client.expression_plan import ExpressionMode
 from c2lst_client.spots.pairs import PairSet
 from c2lst_client.spots.split import split_spots
@@ -46,7 +46,8 @@ class Work(NamedTuple):
 
     adaptation_steps: int
     pairs: dict[ExpressionMode, int]  # patches to generate, of each mode
-    training_steps: int  # of its predictors
+    predictors: int  # trainings
+    training_steps: int  # of them
 
     @property
     def total(self) -> int:
@@ -59,11 +60,12 @@ def work_of(workshop: Workshop, division: Division) -> Work:
     design, manifest = workshop.design, workshop.release.manifest
     split = split_spots(workshop.spots, manifest.backbone.patch_um, division.fraction, division.method, division.seed)
     modes: tuple[ExpressionMode, ...] = ("interpolated", "observed") if design.has_controls(division) else ("interpolated",)
-    steps = sum(steps_of(recipe, len(split.train), design.predictor) for recipe in design.arms(division))
+    lengths = [steps for recipe in design.arms(division) for steps in lengths_of(recipe, len(split.train), design.predictor)]
     return Work(
         adaptation_steps=manifest.defaults.adaptation.steps,
         pairs={mode: design.highest * len(split.train) for mode in modes},
-        training_steps=steps * design.predictor.seeds,
+        predictors=len(lengths) * design.predictor.seeds,
+        training_steps=sum(lengths) * design.predictor.seeds,
     )
 
 
@@ -75,7 +77,7 @@ def plan_study(workshop: Workshop) -> StudyPlan:
         work = work_of(workshop, division)
         adapters += not workshop.has_adapter(division)
         pairs += sum(n for mode, n in work.pairs.items() if not _is_made(workshop.pairs_folder(division, mode)))
-        predictors += sum(recipe.kind != "mean" for recipe in design.arms(division)) * design.predictor.seeds
+        predictors += work.predictors
     steps = adapters * workshop.release.manifest.defaults.adaptation.steps
     return StudyPlan(
         divisions=len(design.divisions),

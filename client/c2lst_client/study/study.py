@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from c2lst_client.arms import measure_arm
+from c2lst_client.arms import lengths_in_words, measure_arm
 from c2lst_client.evaluate.conditioning import measure_conditioning
 from c2lst_client.evaluate.results import ConditioningResult
 from c2lst_client.evaluate.statistics import resample
@@ -177,8 +177,7 @@ def _together(
         controls=controls,
         notes=notes,
         method=(
-            f"Every arm without epochs in its name took {design.predictor.steps} optimiser steps of {design.predictor.batch} "
-            f"patches ({design.predictor.architecture}), {design.predictor.seeds} seeds each. Intervals are 95 % bootstrap "
+            f"Every arm without epochs in its name {lengths_in_words(design.predictor)}. Intervals are 95 % bootstrap "
             f"intervals over {pooled['random', design.main].units}, the same draws for every arm."
         ),
         verdict=write_verdict(design, points, ratios, controls, seconds),

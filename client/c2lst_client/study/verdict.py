@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from c2lst_client.arms import length_label
 from c2lst_client.evaluate.results import Interval
 from c2lst_client.evaluate.statistics import direction
 from c2lst_client.report.words import duration
@@ -23,11 +24,13 @@ def write_verdict(
     """Say what the study found, a sentence for each question."""
     plain, both = best_arms(design)
     found = {(each.method, each.arm, each.against): each.change for each in controls}
+    as_long = length_label(AUGMENTED, design.predictor.steps)
     primary = found["random", both, AUGMENTED]
     blocked = found["blocked", both, AUGMENTED]
     sentences = [
-        f"{_opening(primary)} At {100 * design.main:g} % of the spots, {both} against {AUGMENTED}, equal training: "
-        f"{words(primary)}. Where no held-out patch overlaps a training patch: {words(blocked)}.",
+        f"{_opening(primary)} At {100 * design.main:g} % of the spots, {both} against {AUGMENTED}, trained as long or "
+        f"shorter, whichever is better for it: {words(primary)}; trained as long: {words(found['random', both, as_long])}. "
+        f"Where no held-out patch overlaps a training patch: {words(blocked)}.",
         f"Without augmentation in either arm: {words(found['random', plain, REAL])}; "
         f"against augmentation alone: {words(found['random', plain, AUGMENTED])}.",
         _about_condition(
