@@ -151,7 +151,7 @@ def lengths_of(recipe: Recipe, spots: int, config: PredictorConfig) -> tuple[int
         pairs = spots * (int(recipe.real) + (recipe.ratio or 0))
         return (recipe.epochs * math.ceil(pairs / config.batch),)
     if recipe.ratio is None:
-        return tuple(sorted({max(1, round(SHORT * config.steps)), config.steps}))
+        return tuple(sorted({_short_steps(config), config.steps}))
     return (config.steps,)
 
 
@@ -162,11 +162,15 @@ def length_label(arm: str, steps: int) -> str:
 
 def lengths_in_words(config: PredictorConfig) -> str:
     """Say for how many steps the arms of a comparison are trained."""
-    short, full = f"{max(1, round(SHORT * config.steps)):,}", f"{config.steps:,}"
     return (
-        f"took {full} optimiser steps of {config.batch} patches ({config.architecture}), {config.seeds} seeds each; arms "
-        f"without synthetic pairs also {short}, and they count with the length that errs less on the held-out spots"
+        f"took {config.steps:,} optimiser steps of {config.batch} patches ({config.architecture}), {config.seeds} seeds each; "
+        f"arms without synthetic pairs also {_short_steps(config):,}, and they count with the length that errs less "
+        "on the held-out spots"
     )
+
+
+def _short_steps(config: PredictorConfig) -> int:
+    return max(1, round(SHORT * config.steps))
 
 
 def measure_arm(
