@@ -57,9 +57,11 @@ def key(central: Central, tmp_path: Path) -> EllipticCurvePrivateKey:
 
 
 def claims(**changed: Any) -> dict[str, Any]:
+    """Usual claims but for what is changed: a timedelta counts from the moment of the call, and None leaves one out."""
     now = int(time.time())
     usual = {"iss": "hospital-a", "sub": "hospital-a", "aud": AUDIENCE, "iat": now, "exp": now + 60, "jti": "j" * 24}
-    return {name: value for name, value in (usual | changed).items() if value is not None}
+    meant = {name: value for name, value in (usual | changed).items() if value is not None}
+    return {name: now + int(v.total_seconds()) if isinstance(v, timedelta) else v for name, v in meant.items()}
 
 
 def signed(key: Any, **changed: Any) -> TokenRequest:
@@ -103,15 +105,12 @@ def test_replay_is_remembered_for_as_long_as_it_could_work(central: Central, key
         assert [seen.jti for seen in session.query(SeenAssertion)] == ["k" * 24]  # the first had run out
 
 
-NOW = int(time.time())
-
-
 @pytest.mark.parametrize(
     "changed",
     [
-        pytest.param({"exp": NOW - 300, "iat": NOW - 360}, id="expired"),
-        pytest.param({"iat": NOW + 3600, "exp": NOW + 3660}, id="from the future"),
-        pytest.param({"exp": NOW + 3600}, id="valid for too long"),
+        pytest.param({"exp": timedelta(minutes=-5), "iat": timedelta(minutes=-6)}, id="expired"),
+        pytest.param({"iat": timedelta(minutes=60), "exp": timedelta(minutes=61)}, id="from the future"),
+        pytest.param({"exp": timedelta(hours=1)}, id="valid for too long"),
         pytest.param({"aud": "https://elsewhere.example.org/api/v1/token"}, id="for another server"),
         pytest.param({"aud": [AUDIENCE, "https://elsewhere.example.org"]}, id="for two servers"),
         pytest.param({"iss": "hospital-b"}, id="issued by another"),
