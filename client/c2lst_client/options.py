@@ -54,6 +54,7 @@ class StudyOptions:
     fractions: tuple[float, ...] | None = None
     ratios: tuple[int, ...] | None = None
     repeats: int | None = None
+    main_repeats: int | None = None  # None: as many as `repeats` where those are given
     seeds: int | None = None
     epochs: int | None = None  # 0: no arms that go by epochs
     encoder: str | Path = "built-in"  # or where its configuration and weights lie
@@ -71,6 +72,7 @@ class StudyOptions:
             "main": self.fractions and min(self.fractions, key=lambda each: abs(each - design.main)),
             "ratios": self.ratios,
             "repeats": self.repeats,
+            "main_repeats": self.main_repeats or self.repeats,
         }
         if self.epochs is not None:
             design = design.model_copy(update={"epochs": self.epochs or None})

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from c2lst_client.predictor_data import Batch, Pairs
 from c2lst_shared.diffusion.augment import to_unit
 from c2lst_shared.diffusion.cuda_graph import Graphed
+from c2lst_shared.diffusion.hardware import autocast
 from c2lst_shared.errors import C2lstError
 from c2lst_shared.presets import PredictorConfig
 
@@ -89,6 +90,7 @@ def _stage(before: int, after: int, *, stride: int) -> nn.Sequential:
 
 def _texture(x: Tensor) -> Tensor:
     """Mean and standard deviation of each channel over the patch, [B, C, H, W] -> [B, 2 C]."""
+    x = x.float()  # the difference below loses what bf16 has
     mean = x.mean((2, 3))
     variance = (x * x).mean((2, 3)) - mean * mean  # `std` is several times slower on a CPU
     return torch.cat([mean, F.relu(variance).add(1e-4).sqrt()], dim=1)
@@ -130,8 +132,14 @@ def fit_predictor(
         optimizer = torch.optim.AdamW(network.parameters(), config.learning_rate, weight_decay=config.weight_decay, fused=True)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(config, step))
 
+        # Cards convolve faster with channels last, CPUs without (docs/performance.md).
+        layout = torch.channels_last if device.type == "cuda" else torch.contiguous_format
+
         def add_gradients(images: Tensor, expression: Tensor) -> Tensor:
-            loss = F.l1_loss(network(images.contiguous(memory_format=torch.channels_last)), expression)
+            images = images.contiguous(memory_format=layout)
+            with autocast(device):
+                predicted = network(images)
+            loss = F.l1_loss(predicted.float(), expression)
             loss.backward()
             return loss.detach()
 

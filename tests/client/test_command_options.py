@@ -63,12 +63,13 @@ def test_sampling(asked, command):
 
 
 def test_study(asked):
-    words = "study --release mob/3 --fraction 0.1 --fraction 0.25 --ratio 3 --repeats 2 --seeds 4 --epochs 7 --encoder here.pt"
-    assert asked(*words.split(), "--hovernet", "nuclei.pth") == StudyOptions(
+    words = "study --release mob/3 --fraction 0.1 --fraction 0.25 --ratio 3 --repeats 2 --seeds 4 --epochs 7"
+    assert asked(*words.split(), "--main-repeats", "5", "--encoder", "here.pt", "--hovernet", "nuclei.pth") == StudyOptions(
         release="mob/3",
         fractions=(0.1, 0.25),
         ratios=(3,),
         repeats=2,
+        main_repeats=5,
         seeds=4,
         epochs=7,
         encoder=Path("here.pt"),

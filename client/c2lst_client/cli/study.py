@@ -28,6 +28,15 @@ def study(
         typer.Option(min=1, max=1000, help="Synthetic pairs per training spot; repeat.", rich_help_panel=DESIGN),
     ] = None,
     repeats: Annotated[int | None, typer.Option(min=1, max=100, help="Divisions of each kind.", rich_help_panel=DESIGN)] = None,
+    main_repeats: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=100,
+            help="Random divisions that the verdict rests on: 8, or as many as --repeats where that is given.",
+            rich_help_panel=DESIGN,
+        ),
+    ] = None,
     seeds: Annotated[int | None, typer.Option(min=1, max=100, help="Trainings of each arm.", rich_help_panel=DESIGN)] = None,
     epochs: Annotated[
         int | None,
@@ -60,9 +69,9 @@ def study(
     """Run the whole evaluation with its controls and say whether synthetic pairs help at this site; resumable.
 
     The usual design: 5, 10, 25 and 50 % of the spots and ratios 1, 2, 5 and 10, three random divisions of each kind, and three
-    by a line on which no held-out patch overlaps a training patch. It takes hours: count first with --dry-run. It may be
-    stopped at any time, and a larger design keeps what it shares with a smaller one. A machine with many cores, or a card that
-    one division leaves idle, is done sooner with several --jobs.
+    by a line on which no held-out patch overlaps a training patch; at 25 %, on which the verdict rests, eight random ones. It
+    takes hours: count first with --dry-run. It may be stopped at any time, and a larger design keeps what it shares with a
+    smaller one. A machine with many cores, or a card that one division leaves idle, is done sooner with several --jobs.
 
     Examples:
         c2lst-client study --site rep11 --dry-run
@@ -78,6 +87,7 @@ def study(
         fractions=tuple(fraction) if fraction else None,
         ratios=tuple(ratio) if ratio else None,
         repeats=repeats,
+        main_repeats=main_repeats,
         seeds=seeds,
         epochs=epochs,
         encoder=encoder if encoder == "built-in" else Path(encoder),

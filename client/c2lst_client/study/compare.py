@@ -37,7 +37,7 @@ def efficiency(
 
 
 def ratio_table(design: StudyDesign, pooled: Pooled, divisions: Sequence[DivisionResult]) -> list[RatioRow]:
-    """Return the rows of the ratio table, from the divisions of the main kind."""
+    """Return the rows of the ratio table, from the divisions that have all of its arms."""
     recipes = design.arms(Division("random", design.main, 0))
     wanted = [
         recipe
@@ -87,6 +87,13 @@ def controls(design: StudyDesign, method: str, pooled: Pooled) -> list[Control]:
         by_epochs = arm_label("real", epochs=design.epochs), arm_label("real+synthetic", highest, design.epochs)
         asked.append((f"And in the paper's way ({design.epochs} epochs: more pairs, more steps)?", by_epochs[1], by_epochs[0]))
     return [
-        Control(method=method, question=question, arm=arm, against=against, change=pooled.change(arm, against))
+        Control(
+            method=method,
+            question=question,
+            arm=arm,
+            against=against,
+            divisions=pooled.divisions_with(arm, against),
+            change=pooled.change(arm, against),
+        )
         for question, arm, against in asked
     ]

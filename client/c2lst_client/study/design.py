@@ -50,6 +50,9 @@ class StudyDesign(Record):
     )
     ratios: tuple[Annotated[int, Field(gt=0)], ...] = RATIOS
     repeats: Annotated[int, Field(ge=1)] = 3  # divisions of each kind
+    # Random divisions at the main fraction: with three, chance of the division hides an effect of a per cent. Those beyond
+    # `repeats` have the arms of any fraction, without ratios and controls.
+    main_repeats: Annotated[int, Field(ge=1)] = 8
     epochs: Annotated[int, Field(gt=0)] | None = (
         PAPER_EPOCHS  # also arms that go by epochs, as in the paper; None leaves them out
     )
@@ -64,13 +67,14 @@ class StudyDesign(Record):
 
     @property
     def divisions(self) -> list[Division]:
-        """All divisions, those first that say most: a study that is stopped early has the main result."""
+        """All divisions, each kind in turn: a study that is stopped early has something of everything."""
         methods = [
             ("random", self.main),
             ("blocked", self.main),
             *(("random", each) for each in self.fractions if each != self.main),
         ]
-        return [Division(method, fraction, seed) for seed in range(self.repeats) for method, fraction in methods]  # type: ignore[arg-type]
+        of_each = [Division(method, fraction, seed) for seed in range(self.repeats) for method, fraction in methods]  # type: ignore[arg-type]
+        return of_each + [Division("random", self.main, seed) for seed in range(self.repeats, self.main_repeats)]
 
     def arms(self, division: Division) -> list[Recipe]:
         """The arms of a division."""
@@ -83,7 +87,7 @@ class StudyDesign(Record):
             Recipe("real+synthetic", ratio=best),
             Recipe("real+synthetic+augmentation", ratio=best, augment=True),
         ]
-        if division.fraction != self.main:
+        if not self.has_controls(division):
             return arms
         arms += [
             Recipe("real+shuffled", ratio=best, pairs=SHUFFLED),
@@ -99,8 +103,8 @@ class StudyDesign(Record):
         return arms
 
     def has_controls(self, division: Division) -> bool:
-        """Whether the pairs of the controls are made for a division."""
-        return division.fraction == self.main
+        """Whether a division has the controls, and if it is random the ratio table."""
+        return division.fraction == self.main and division.seed < self.repeats
 
 
 def best_arms(design: StudyDesign) -> tuple[str, str]:

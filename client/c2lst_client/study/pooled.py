@@ -33,43 +33,49 @@ class Pooled:
         """Draw once for everything that is asked.
 
         Args:
-            divisions: D of one kind (method and fraction).
+            divisions: D of one kind (method and fraction). What is asked about arms is answered by those that have all of them.
             centres: S x 2, where all spots of the slide lie.
             seed: of the draws.
         """
-        self._divisions = divisions
+        self._divisions, self._centres, self._seed = divisions, centres, seed
         seeds = max(errors.shape[0] for division in divisions for errors in division.of_arm.values())
         self._draws = resample(len(centres), seeds, centres=centres, seed=seed)
-        # Divisions weigh as seeds do: few of them vary too little among themselves, which is made up for.
-        self._weights = resample(len(centres), len(divisions), centres=centres, seed=seed + 1).seeds  # R x D
 
     @property
     def units(self) -> str:
         """What was drawn, in words."""
         return f"{self._draws.units}, {len(self._divisions)} division{'s' if len(self._divisions) > 1 else ''} and the seeds"
 
+    def divisions_with(self, *arms: str) -> int:
+        """How many divisions answer a question about these arms."""
+        return len(self._having(arms))
+
     def error(self, arm: str) -> Interval:
         """Mean error of an arm."""
-        return self._estimate(arm).interval(0)
+        (estimate,) = self._estimates(arm)
+        return estimate.interval(0)
 
     def change(self, arm: str, against: str) -> Interval:
         """Relative change of the mean error of `arm` against another arm; negative is better."""
-        ours, theirs = self._estimate(arm), self._estimate(against)
+        ours, theirs = self._estimates(arm, against)
         return Estimate(ours.value / theirs.value - 1, ours.draws / theirs.draws - 1, ours.stretch).interval()
 
-    def difference_of_changes(self, arm: str, other: str, against: str) -> Interval:
-        """Change of `arm` minus change of `other`, both against the same arm."""
-        ours, others, theirs = (self._estimate(each) for each in (arm, other, against))
-        value = (ours.value - others.value) / theirs.value
-        return Estimate(value, (ours.draws - others.draws) / theirs.draws, ours.stretch).interval()
+    def _having(self, arms: Sequence[str]) -> list[DivisionErrors]:
+        return [division for division in self._divisions if all(arm in division.of_arm for arm in arms)]
 
-    def _estimate(self, arm: str) -> Estimate:
+    def _estimates(self, *arms: str) -> list[Estimate]:
+        divisions = self._having(arms)
+        # Divisions weigh as seeds do: few of them vary too little among themselves, which is made up for.
+        weights = resample(len(self._centres), len(divisions), centres=self._centres, seed=self._seed + 1).seeds  # R x D
+        return [self._estimate(arm, divisions, weights) for arm in arms]
+
+    def _estimate(self, arm: str, divisions: Sequence[DivisionErrors], weights: Floats) -> Estimate:
         values, draws = [], []
-        for division in self._divisions:
+        for division in divisions:
             errors = division.of_arm[arm]
-            weights = self._draws.spots[:, division.rows]
-            per_seed = (weights @ errors.T) / np.maximum(weights.sum(axis=1, keepdims=True), 1e-12)  # R x K
+            spots = self._draws.spots[:, division.rows]
+            per_seed = (spots @ errors.T) / np.maximum(spots.sum(axis=1, keepdims=True), 1e-12)  # R x K
             seeds = self._draws.seeds if len(errors) > 1 else np.ones((1, 1))
             values.append(errors.mean())
             draws.append((per_seed * seeds).sum(axis=1))
-        return Estimate(float(np.mean(values)), (np.stack(draws, axis=1) * self._weights).sum(axis=1), self._draws.stretch)
+        return Estimate(float(np.mean(values)), (np.stack(draws, axis=1) * weights).sum(axis=1), self._draws.stretch)

@@ -56,6 +56,7 @@ class Control(Result):
     question: str
     arm: str
     against: str
+    divisions: int  # how many of the method's have both arms
     change: Interval
 
 

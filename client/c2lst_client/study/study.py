@@ -149,16 +149,16 @@ def _together(
 ) -> StudyResult:
     design, spots, manifest = workshop.design, workshop.spots, workshop.release.manifest
     kinds = sorted({(each.method, each.fraction) for each in results}, key=lambda kind: (kind[0] != "random", kind[1]))
-    pooled = {
-        kind: Pooled(
-            [each for result, each in zip(results, errors, strict=True) if (result.method, result.fraction) == kind],
-            spots.centres,
-        )
+    of_kind = {
+        kind: [(result, each) for result, each in zip(results, errors, strict=True) if (result.method, result.fraction) == kind]
         for kind in kinds
     }
-    main = [each for each in results if (each.method, each.fraction) == ("random", design.main)]
+    pooled = {kind: Pooled([each for _, each in found], spots.centres) for kind, found in of_kind.items()}
     points = compare.efficiency(design, kinds, list(pooled.values()), results)
-    ratios = compare.ratio_table(design, pooled["random", design.main], main)
+    complete = of_kind["random", design.main][: design.repeats]
+    ratios = compare.ratio_table(
+        design, Pooled([each for _, each in complete], spots.centres), [result for result, _ in complete]
+    )
     controls = [
         each for method in ("random", "blocked") for each in compare.controls(design, method, pooled[method, design.main])
     ]
@@ -178,7 +178,8 @@ def _together(
         notes=notes,
         method=(
             f"Every arm without epochs in its name {lengths_in_words(design.predictor)}. Intervals are 95 % bootstrap "
-            f"intervals over {pooled['random', design.main].units}, the same draws for every arm."
+            f"intervals over {pooled['random', design.main].units} (fewer divisions where a table says so), the same draws for "
+            "every arm."
         ),
         verdict=write_verdict(design, points, ratios, controls, seconds),
         seconds=seconds,

@@ -55,7 +55,7 @@ def tell(processes: list[int], what: signal.Signals) -> None:
 
 def fall_asleep(site: RoundSite, processes: list[int]) -> None:
     """Stop processes, but not in the middle of a transaction: that would lock the queue for as long as they sleep."""
-    while True:
+    for _ in range(30):
         tell(processes, signal.SIGSTOP)
         try:
             with closing(sqlite3.connect(site.home.round_queue, timeout=1, isolation_level=None)) as queue:
@@ -66,6 +66,7 @@ def fall_asleep(site: RoundSite, processes: list[int]) -> None:
             time.sleep(0.03)
         else:
             return
+    raise AssertionError("the worker held the lock of the queue at each of thirty looks")
 
 
 def end(worker: subprocess.Popen[bytes]) -> None:

@@ -38,8 +38,16 @@ def test_value_is_the_mean_over_divisions():
     assert pooled.error("a").value == pytest.approx(means[0])
     assert pooled.change("b", "a").value == pytest.approx(means[1] / means[0] - 1)
     assert pooled.change("b", "a").low > 0
-    assert pooled.difference_of_changes("b", "a", "a").value == pytest.approx(pooled.change("b", "a").value)
     assert "3 divisions and the seeds" in pooled.units
+
+
+def test_question_is_answered_by_the_divisions_that_have_its_arms():
+    found = divisions(np.random.default_rng(4), 5, ["a", "b", "c"])
+    some = [*found[:2], *(each._replace(of_arm={arm: each.of_arm[arm] for arm in "ab"}) for each in found[2:])]
+    pooled = Pooled(some, CENTRES)
+    assert (pooled.divisions_with("a", "b"), pooled.divisions_with("a", "c")) == (5, 2)
+    assert pooled.change("b", "a") == Pooled(found, CENTRES).change("b", "a")
+    assert pooled.change("c", "a") == Pooled(found[:2], CENTRES).change("c", "a")
 
 
 def test_null_is_covered():

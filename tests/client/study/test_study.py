@@ -24,7 +24,7 @@ from c2lst_shared.errors import BadInput, C2lstError, Interrupted
 from c2lst_shared.presets import PredictorConfig, SamplingConfig
 from c2lst_shared.progress import Silent
 
-SMALL = StudyOptions(fractions=(0.25, 0.5), ratios=(1, 2), repeats=2, seeds=2, epochs=2)
+SMALL = StudyOptions(fractions=(0.25, 0.5), ratios=(1, 2), repeats=2, main_repeats=3, seeds=2, epochs=2)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def nearly(text):
 def result(home):
     said = []
     found = journey(home).study(SMALL, said.append)
-    assert said[0] == "Division 1 of 6: random 25 %, split 0"
+    assert said[0] == "Division 1 of 7: random 25 %, split 0"
     return found
 
 
@@ -69,10 +69,12 @@ def design(**chosen):
 def test_design_begins_with_what_says_most_and_has_every_arm():
     usual = design()
     assert [each.label for each in usual.divisions[:2]] == ["random 25 %, split 0", "blocked 25 %, split 0"]
-    assert len(usual.divisions) == 15
+    assert len(usual.divisions) == 20
+    assert [each.label for each in usual.divisions[-5:]] == [f"random 25 %, split {split}" for split in range(3, 8)]
     main = {recipe.label for recipe in usual.arms(Division("random", 0.25, 0))}
     assert {"real + shuffled x10", "real + unadapted x10", "real + observed x10", "synthetic x1", "real, 200 epochs"} <= main
     assert {recipe.label for recipe in usual.arms(Division("random", 0.05, 0))} < main
+    assert usual.arms(Division("random", 0.25, 3)) == usual.arms(Division("random", 0.05, 0))
     assert not any(recipe.epochs for recipe in usual.model_copy(update={"epochs": None}).arms(Division("random", 0.25, 0)))
 
 
@@ -95,7 +97,7 @@ def test_fractions_that_a_slide_is_too_small_for_are_left_out_unless_they_were_a
 def test_study_has_every_table(home, result):
     folder = home.site("demo") / "study"
     assert StudyResult.model_validate_json((folder / "study.json").read_bytes()) == result
-    assert len(result.divisions) == 6
+    assert len(result.divisions) == 7
     assert {(each.method, each.fraction) for each in result.efficiency} == {
         ("random", 0.25),
         ("random", 0.5),
@@ -110,9 +112,12 @@ def test_study_has_every_table(home, result):
         "real + synthetic x2",
     ]
     assert result.ratios[0].against_real.value == 0
+    answered = {(each.method, each.against): each.divisions for each in result.controls}
+    assert answered["random", "real + augmentation"] == 3
+    assert answered["random", "real + shuffled x2"] == answered["blocked", "real + augmentation"] == 2
     blocked = [each for each in result.divisions if each.method == "blocked"]
     assert all(each.overlapping == 0 for each in blocked)
-    assert [each.conditioning is not None for each in result.divisions] == [True, True, True, False, False, False]
+    assert [each.conditioning is not None for each in result.divisions] == [True, True, True, False, False, False, False]
     with (folder / "tables" / "arms.csv").open() as file:
         rows = list(csv.DictReader(file))
     trained = [each for each in rows if each["arm"] != "mean"]
@@ -147,8 +152,7 @@ def test_tissue_is_looked_at_and_drawn(home, result):
 
 @pytest.mark.slow
 def test_part_that_cannot_be_measured_is_said_and_the_rest_stays(home, result):
-    options = StudyOptions(fractions=(0.25, 0.5), ratios=(1, 2), repeats=2, seeds=2, epochs=2, encoder=home.path / "nothing")
-    found = journey(home).study(options, lambda line: None)
+    found = journey(home).study(replace(SMALL, encoder=home.path / "nothing"), lambda line: None)
     assert found.quality is None
     assert found.coherence == result.coherence
     assert found.notes[:-1] == result.notes
@@ -170,7 +174,7 @@ def test_second_call_makes_nothing_and_finds_the_same(home, result):
 def test_larger_study_keeps_what_it_shares_with_a_smaller_one(home, result):
     plan = journey(home).plan_study(StudyOptions(fractions=(0.25, 0.5), ratios=(1, 2), repeats=3, seeds=2, epochs=2))
     assert plan.divisions == 9
-    assert plan.adapters == 3
+    assert plan.adapters == 2  # the third random division of 25 % is there
 
 
 @pytest.mark.slow
@@ -213,7 +217,7 @@ def test_stopped_side_by_side_all_processes_save_and_end(tmp_path):
     made = {path.name for path in files_of(home, "cells")}
     assert made
     plan = journey(home).plan_study(SMALL)
-    assert 0 < plan.adapters < 6
+    assert 0 < plan.adapters < 7
 
 
 @pytest.mark.slow
@@ -251,6 +255,10 @@ def test_choices_of_the_user_make_the_design():
     assert (made.fractions, made.main, made.ratios, made.predictor.seeds, made.epochs) == ((0.1, 0.3), 0.3, (4,), 7, None)
     assert made.sampling == SamplingConfig(steps=2, batch=8)
     assert isinstance(made.predictor, PredictorConfig)
+    assert (made.repeats, made.main_repeats) == (3, 8)
+    few = StudyOptions(repeats=1).design(DEFAULTS)
+    assert (few.repeats, few.main_repeats) == (1, 1)
+    assert StudyOptions(repeats=1, main_repeats=4).design(DEFAULTS).main_repeats == 4
 
 
 def files_of(home, kind):
