@@ -11,7 +11,7 @@ from c2lst_client.report.words import duration
 from c2lst_client.study.design import AUGMENTED, REAL, StudyDesign, best_arms
 from c2lst_client.study.results import Control, EfficiencyPoint, RatioRow
 
-FINDING = {"better": "they lower the error", "worse": "they raise the error", "unclear": "there is no evidence that they help"}
+LITTLE = 0.02  # a relative change of the error that hardly anybody would notice in a map
 
 
 def write_verdict(
@@ -28,7 +28,7 @@ def write_verdict(
     primary = found["random", both, AUGMENTED]
     blocked = found["blocked", both, AUGMENTED]
     sentences = [
-        f"{_opening(primary)} At {100 * design.main:g} % of the spots, {both} against {AUGMENTED}, trained as long or "
+        f"{opening(primary)} At {100 * design.main:g} % of the spots, {both} against {AUGMENTED}, trained as long or "
         f"shorter, whichever is better for it: {words(primary)}; trained as long: {words(found['random', both, as_long])}. "
         f"Where no held-out patch overlaps a training patch: {words(blocked)}.",
         f"Without augmentation in either arm: {words(found['random', plain, REAL])}; "
@@ -53,10 +53,12 @@ def words(change: Interval) -> str:
     return f"{100 * change.value:+.1f} % [{100 * change.low:+.1f}, {100 * change.high:+.1f}]"
 
 
-def _opening(primary: Interval) -> str:
+def opening(primary: Interval) -> str:
+    """Answer the question in a sentence; one of hardly any size says so."""
+    amount = ", a little" if abs(primary.value) < LITTLE else ""
     return {
-        "better": "Synthetic pairs help at this site.",
-        "worse": "Synthetic pairs hurt at this site.",
+        "better": f"Synthetic pairs help at this site{amount}.",
+        "worse": f"Synthetic pairs hurt at this site{amount}.",
         "unclear": "There is no evidence that synthetic pairs help at this site.",
     }[direction(primary)]
 
@@ -81,8 +83,10 @@ def _about_fractions(points: Sequence[EfficiencyPoint], arm: str, design: StudyD
     ours = sorted((each for each in points if each.arm == arm and each.method == "random"), key=lambda each: each.fraction)
     told = "; ".join(f"{each.train_spots} spots {words(each.against_augmentation)}" for each in ours)
     helped = [each for each in ours if direction(each.against_augmentation) == "better"]
-    lead = "Fewer spots" if not helped else f"It helps with {', '.join(str(each.train_spots) for each in helped)} spots"
-    return f"{lead if helped else 'At no number of spots is a gain shown'}: {told} ({arm} against {AUGMENTED})."
+    sizes = " and ".join(str(each.train_spots) for each in helped)
+    lead = f"A gain is shown with {sizes} spots" if helped else "At no number of spots is a gain shown"
+    one = "; the interval of a single division is too narrow" if design.repeats == 1 else ""
+    return f"{lead}: {told} ({arm} against {AUGMENTED}{one})."
 
 
 def _about_ratios(ratios: Sequence[RatioRow]) -> str:

@@ -19,7 +19,7 @@ from c2lst_client.settings import Settings
 from c2lst_client.sites import add_site, open_site
 from c2lst_client.study.design import Division, StudyDesign, check_design, fitted, left_out
 from c2lst_client.study.results import StudyResult
-from c2lst_client.study.verdict import words
+from c2lst_client.study.verdict import opening, words
 from c2lst_shared.errors import BadInput, C2lstError, Interrupted
 from c2lst_shared.presets import PredictorConfig, SamplingConfig
 from c2lst_shared.progress import Silent
@@ -248,6 +248,13 @@ def test_dry_run_makes_nothing(home, monkeypatch):
 
 def test_figures_in_words():
     assert words(Interval(value=-0.031, low=-0.05, high=-0.012)) == "-3.1 % [-5.0, -1.2]"
+
+
+def test_verdict_opens_with_what_the_interval_allows():
+    assert opening(Interval(value=-0.008, low=-0.015, high=-0.002)) == "Synthetic pairs help at this site, a little."
+    assert opening(Interval(value=-0.08, low=-0.11, high=-0.05)) == "Synthetic pairs help at this site."
+    assert opening(Interval(value=0.03, low=0.01, high=0.05)) == "Synthetic pairs hurt at this site."
+    assert opening(Interval(value=-0.03, low=-0.07, high=0.01)).startswith("There is no evidence")
 
 
 def test_choices_of_the_user_make_the_design():
