@@ -2,8 +2,8 @@
 
 Every arm takes the same number of optimiser steps of the same batch size, from the same first weights for the same seed; the
 arms that go by epochs, as the paper trains, are the exception and say so in their name. Real pairs alone are learned by heart
-in a number of steps that real and synthetic pairs together need, so arms without synthetic pairs are trained for a shorter time
-as well, and count with whichever length has the lower error on the held-out spots themselves: no comparison with them can
+in a number of steps that real and synthetic pairs together need, so arms without synthetic pairs are trained for shorter times
+as well, and count with whichever length has the lowest error on the held-out spots themselves: no comparison with them can
 flatter synthetic pairs. What was trained is kept as cells.
 
 K = seeds, T = held-out spots, G = genes.
@@ -31,7 +31,7 @@ SYNTHETIC = "synthetic"
 REAL_SHARE = (
     0.5  # of each batch of an arm with real and synthetic pairs, whatever the ratio: all of the real spots stay in view
 )
-SHORT = 1 / 3  # of the steps: the other length of arms without synthetic pairs
+SHORTER = (1 / 3, 2 / 3)  # of the steps: the other lengths of arms without synthetic pairs
 
 
 class Recipe(NamedTuple):
@@ -151,7 +151,7 @@ def lengths_of(recipe: Recipe, spots: int, config: PredictorConfig) -> tuple[int
         pairs = spots * (int(recipe.real) + (recipe.ratio or 0))
         return (recipe.epochs * math.ceil(pairs / config.batch),)
     if recipe.ratio is None:
-        return tuple(sorted({_short_steps(config), config.steps}))
+        return tuple(sorted({*_shorter_steps(config), config.steps}))
     return (config.steps,)
 
 
@@ -164,13 +164,13 @@ def lengths_in_words(config: PredictorConfig) -> str:
     """Say for how many steps the arms of a comparison are trained."""
     return (
         f"took {config.steps:,} optimiser steps of {config.batch} patches ({config.architecture}), {config.seeds} seeds each; "
-        f"arms without synthetic pairs also {_short_steps(config):,}, and they count with the length that errs less "
-        "on the held-out spots"
+        f"arms without synthetic pairs also {' and '.join(f'{each:,}' for each in _shorter_steps(config))}, and they count "
+        "with the length that errs least on the held-out spots"
     )
 
 
-def _short_steps(config: PredictorConfig) -> int:
-    return max(1, round(SHORT * config.steps))
+def _shorter_steps(config: PredictorConfig) -> list[int]:
+    return [max(1, round(share * config.steps)) for share in SHORTER]
 
 
 def measure_arm(

@@ -20,7 +20,7 @@ from c2lst_shared.presets import PredictorConfig
 
 GENES = 6
 TINY = PredictorConfig(steps=3, batch=4, seeds=2, ratios=(1, 2))
-SHORT_STEPS = 1  # a third of them: the other length of arms without synthetic pairs
+SHORTER = (1, 2)  # one and two thirds of them: the other lengths of arms without synthetic pairs
 
 
 class CountingProgress:
@@ -69,18 +69,18 @@ def test_arms_are_complete_and_in_order():
     ]
 
 
-def test_every_arm_and_seed_takes_the_same_number_of_steps_and_arms_of_real_pairs_a_third_as_well():
+def test_every_arm_and_seed_takes_the_same_number_of_steps_and_arms_of_real_pairs_one_and_two_thirds_as_well():
     progress = CountingProgress()
     result, _ = run(progress=progress)
     lengths = [(arm.label, TINY.steps) for arm in result.arms if arm.kind != "mean"]
-    lengths += [("real", SHORT_STEPS), ("real + augmentation", SHORT_STEPS)]
+    lengths += [(label, steps) for label in ("real", "real + augmentation") for steps in SHORTER]
     assert progress.steps == {f"{label}, {steps} steps, seed {seed}": steps for label, steps in lengths for seed in (0, 1)}
     assert progress.total == 2 * sum(steps for _, steps in lengths)
 
 
-def test_arm_of_real_pairs_counts_with_its_better_length():
+def test_arm_of_real_pairs_counts_with_its_best_length():
     spots, unlike = pairs_of(24, seed=1), pairs_of(24, seed=2, broken=True)
-    lengths = {"short": 10, "full": 30}
+    lengths = {"short": 10, "middle": 20, "full": 30}
     errors = {}
     for held_out in (pairs_of(24, seed=3), unlike):
         for name, steps in lengths.items():
@@ -143,14 +143,14 @@ def test_finished_cells_are_not_trained_again(tmp_path: Path):
 
 def test_stopped_cotraining_goes_on_after_its_last_finished_cell(tmp_path: Path):
     def stop_in_the_third_cell() -> None:
-        if sum(stopped.steps.values()) > 2 * SHORT_STEPS:
+        if sum(stopped.steps.values()) > 2 * SHORTER[0]:
             raise Interrupted("Stopped.")
 
     cells, stopped, resumed = CellFolder(tmp_path), CountingProgress(), CountingProgress()
     with pytest.raises(Interrupted, match=r"Stopped\."):
         run(cells=cells, progress=stopped, on_step=stop_in_the_third_cell)
     assert run(cells=cells, progress=resumed)[0] == run()[0]
-    assert resumed.done == 2 * SHORT_STEPS
+    assert resumed.done == 2 * SHORTER[0]
 
 
 def test_new_synthetic_pairs_leave_the_real_arms_trained(tmp_path: Path):
@@ -158,7 +158,7 @@ def test_new_synthetic_pairs_leave_the_real_arms_trained(tmp_path: Path):
     run(cells=cells)
     run(cells=cells, progress=progress, synthetic=pairs_of(16, seed=4))
     assert not [note for note in progress.steps if "synthetic" not in note]
-    assert progress.done == 2 * 2 * (TINY.steps + SHORT_STEPS)
+    assert progress.done == 2 * 2 * (TINY.steps + sum(SHORTER))
 
 
 def test_other_settings_train_again(tmp_path: Path):

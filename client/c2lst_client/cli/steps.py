@@ -174,7 +174,7 @@ def cotrain(
 ) -> None:
     """Train the gene expression predictor with and without synthetic pairs and say whether they helped.
 
-    All arms take the same number of steps; those without synthetic pairs also a third of it, and count with the better one.
+    All arms take the same number of steps; those without synthetic pairs also one and two thirds of it, and the best counts.
     Errors are on spots that trained nothing. The verdict rests on what was declared beforehand, and "no evidence that it helps
     here" is a normal one.
 

@@ -29,7 +29,7 @@ def write_verdict(
     blocked = found["blocked", both, AUGMENTED]
     sentences = [
         f"{opening(primary)} At {100 * design.main:g} % of the spots, {both} against {AUGMENTED}, trained as long or "
-        f"shorter, whichever is better for it: {words(primary)}; trained as long: {words(found['random', both, as_long])}. "
+        f"shorter, whichever is best for it: {words(primary)}; trained as long: {words(found['random', both, as_long])}. "
         f"Where no held-out patch overlaps a training patch: {words(blocked)}.",
         f"Without augmentation in either arm: {words(found['random', plain, REAL])}; "
         f"against augmentation alone: {words(found['random', plain, AUGMENTED])}.",
