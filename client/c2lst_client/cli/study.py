@@ -33,7 +33,7 @@ def study(
         typer.Option(
             min=1,
             max=100,
-            help="Random divisions that the verdict rests on: 8, or as many as --repeats where that is given.",
+            help="Random divisions that the verdict rests on: 8, or as many as --repeats where that is given; never fewer.",
             rich_help_panel=DESIGN,
         ),
     ] = None,
