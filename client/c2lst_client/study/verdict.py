@@ -11,7 +11,7 @@ from c2lst_client.report.words import duration
 from c2lst_client.study.design import AUGMENTED, REAL, StudyDesign, best_arms
 from c2lst_client.study.results import Control, EfficiencyPoint, RatioRow
 
-LITTLE = 0.02  # a relative change of the error that hardly anybody would notice in a map
+LITTLE = 0.02  # a relative change of the error below this is called a little one
 
 
 def write_verdict(
