@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from c2lst_client.arms import REAL_SHARE, SYNTHETIC, ArmTrainer, Recipe, lengths_in_words, measure_arm
+from c2lst_client.arms import REAL_SHARE, SYNTHETIC, ArmTrainer, Recipe, length_label, lengths_in_words, measure_arm
 from c2lst_client.cotrain_cells import Cells
 from c2lst_client.evaluate import statistics
 from c2lst_client.evaluate.results import Comparison, CotrainResult
@@ -96,8 +96,8 @@ def cotrain(
     predictions = trainer.run(arms, seeds)
     resamples = statistics.resample(len(held_out), len(seeds), centres=centres, seed=seed)
     measured = [measure_arm(recipe, seeds, held_out.expression, predictions[recipe.label], resamples) for recipe in arms]
-    comparisons = _compare(arms, held_out.expression, predictions, resamples)
-    primary, against_augmentation, against_mean = comparisons[:3]
+    comparisons = _compare(arms, config.steps, held_out.expression, predictions, resamples)
+    primary, as_long, against_augmentation, against_mean = comparisons[:4]
     result = CotrainResult(
         genes=list(genes),
         train_spots=len(real),
@@ -108,8 +108,9 @@ def cotrain(
         arms=measured,
         comparisons=comparisons,
         primary=primary,
+        as_long=as_long,
         helped=statistics.direction(primary.change) == "better",
-        verdict=statistics.verdict(primary, against_augmentation, against_mean),
+        verdict=statistics.verdict(primary, as_long, against_augmentation, against_mean),
         method=_method(config, resamples),
     )
     return result, {TRUTH: held_out.expression} | {arm.label: predictions[arm.label].mean(axis=0) for arm in arms}
@@ -117,15 +118,16 @@ def cotrain(
 
 def _compare(
     arms: Sequence[Recipe],
+    steps: int,
     truth: npt.NDArray[np.float32],
     predictions: Mapping[str, npt.NDArray[np.float32]],
     resamples: statistics.Resamples,
 ) -> list[Comparison]:
-    """Return the comparisons, the three that the verdict is made of first: with real only, augmentation and the mean."""
+    """Return the comparisons, first those that the verdict is made of: real only, also of `steps`, augmentation, the mean."""
     labels = [recipe.label for recipe in arms]
     mean, real, augmented = labels[:3]
     best, both = labels[-2:]  # the highest ratio, without and with augmentation
-    pairs = [(best, real), (best, augmented), (best, mean), (both, augmented), (real, mean)]
+    pairs = [(best, real), (best, length_label(real, steps)), (best, augmented), (best, mean), (both, augmented), (real, mean)]
     pairs += [(label, real) for label in labels if label not in {mean, real, best}]
     errors = {label: np.abs(each - truth).mean(axis=2, dtype=np.float64) for label, each in predictions.items()}
     return [

@@ -137,7 +137,10 @@ def test_pearson_interval_agrees_with_drawing_rows():
 
 def test_verdict_of_a_gain_names_change_and_interval():
     sentence = statistics.verdict(
-        _comparison(-0.03, -0.01), _comparison(-0.02, -0.01, "real + augmentation"), _comparison(-0.1, -0.05, "mean")
+        _comparison(-0.03, -0.01),
+        _comparison(-1, -1),
+        _comparison(-0.02, -0.01, "real + augmentation"),
+        _comparison(-0.1, -0.05, "mean"),
     )
     assert sentence == (
         "Synthetic pairs help here: real + synthetic x5 changes the error on held-out spots by -2.0 % "
@@ -155,7 +158,19 @@ def test_verdict_of_a_gain_names_change_and_interval():
     ],
 )
 def test_verdict_follows_the_whole_interval(low, high, opening):
-    assert statistics.verdict(_comparison(low, high), _comparison(-1, -1), _comparison(-1, -1)).startswith(opening)
+    same = _comparison(low, high)
+    assert statistics.verdict(same, same, _comparison(-1, -1), _comparison(-1, -1)).startswith(opening)
+
+
+def test_harm_that_comes_from_the_length_of_training_is_no_harm_of_pairs():
+    best, mean = _comparison(0.01, 0.03), _comparison(-1, -1)
+    said = statistics.verdict(best, _comparison(-0.02, 0.01, "real, 900 steps"), best, mean)
+    assert said.startswith("No evidence that synthetic pairs help here: real + synthetic x5 changes the error")
+    assert (
+        "against real spots that were trained for less; against those trained as long it is -0.5 % (-2.0 % to +1.0 %)." in said
+    )
+    assert statistics.finding(best.change, None) == "worse"
+    assert statistics.finding(_comparison(-0.03, -0.01).change, best.change) == "better"
 
 
 @pytest.mark.parametrize(
@@ -167,13 +182,13 @@ def test_verdict_follows_the_whole_interval(low, high, opening):
     ],
 )
 def test_verdict_says_how_augmentation_compares(low, high, words):
-    assert words in statistics.verdict(_comparison(-1, -1), _comparison(low, high), _comparison(-1, -1))
+    assert words in statistics.verdict(*[_comparison(-1, -1)] * 2, _comparison(low, high), _comparison(-1, -1))
 
 
 def test_verdict_warns_when_predicting_the_mean_is_as_good():
     gain = _comparison(-0.03, -0.01)
-    assert "Read this with care" in statistics.verdict(gain, gain, _comparison(-0.01, 0.01))
-    assert "Read this with care" not in statistics.verdict(gain, gain, _comparison(-0.02, -0.01))
+    assert "Read this with care" in statistics.verdict(gain, gain, gain, _comparison(-0.01, 0.01))
+    assert "Read this with care" not in statistics.verdict(gain, gain, gain, _comparison(-0.02, -0.01))
 
 
 @pytest.mark.slow

@@ -89,6 +89,8 @@ class CotrainResult(StepResult):
     arms: list[Arm]
     comparisons: list[Comparison]
     primary: Comparison  # declared before looking: the highest ratio of real+synthetic against real only
+    # The same against real only of equally many steps, as `primary` takes the length that suits it best; earlier files lack it.
+    as_long: Comparison | None = None
     helped: bool
     verdict: str  # two or three sentences with the interval
     method: str = ""  # how arms were trained and intervals made, in sentences

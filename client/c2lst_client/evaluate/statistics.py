@@ -8,7 +8,7 @@ paired one. K = seeds, S = held-out spots, G = genes, R = resamples.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from c2lst_client.evaluate.results import Comparison, Interval
 
 Floats = npt.NDArray[np.float64]
+Direction = Literal["better", "unclear", "worse"]
 
 RESAMPLES = 2000
 BLOCKS = 16  # rectangles that the slide is divided into: more would be smaller than what makes neighbours alike
@@ -153,22 +154,23 @@ def concordance(x: npt.NDArray[np.floating], y: npt.NDArray[np.floating], resamp
     return Estimate(value, weighted(resamples.spots), resamples.stretch)
 
 
-def verdict(primary: Comparison, against_augmentation: Comparison, against_mean: Comparison) -> str:
+def verdict(primary: Comparison, as_long: Comparison, against_augmentation: Comparison, against_mean: Comparison) -> str:
     """Say in words what the declared comparison found, and whether it matters.
 
     Args:
         primary: real + synthetic against real only.
+        as_long: the same arm against real only of equally many steps.
         against_augmentation: the same arm against real + augmentation.
         against_mean: the same arm against predicting the training mean.
     """
     change = primary.change
-    finding = {
+    opening = {
         "better": "Synthetic pairs help here",
         "worse": "Synthetic pairs hurt here",
         "unclear": "No evidence that synthetic pairs help here",
-    }[direction(change)]
+    }[finding(change, as_long.change)]
     sentences = [
-        f"{finding}: {primary.arm} changes the error on held-out spots by {_percent(change.value)} "
+        f"{opening}: {primary.arm} changes the error on held-out spots by {_percent(change.value)} "
         f"(95 % interval {_range(change)}) against {primary.against}.",
         {
             "better": "It beats classical augmentation {}.",
@@ -176,6 +178,12 @@ def verdict(primary: Comparison, against_augmentation: Comparison, against_mean:
             "unclear": "There is no evidence that it does better than classical augmentation {}.",
         }[direction(against_augmentation.change)].format(_bracket(against_augmentation.change)),
     ]
+    if shorter_does(change, as_long.change):
+        sentences.insert(
+            1,
+            "That is against real spots that were trained for less; against those trained as long it is "
+            f"{_percent(as_long.change.value)} ({_range(as_long.change)}).",
+        )
     if direction(against_mean.change) != "better":
         sentences.append(
             "Read this with care: it is not shown to do better than predicting the training mean "
@@ -184,7 +192,25 @@ def verdict(primary: Comparison, against_augmentation: Comparison, against_mean:
     return " ".join(sentences)
 
 
-def direction(change: Interval) -> str:
+def finding(best: Interval, as_long: Interval | None) -> Direction:
+    """Return what synthetic pairs do, from a change of the error against real spots alone.
+
+    Real spots alone count with the length of training that suits them best on the held-out spots, synthetic pairs have one
+    length. That can hide a gain and feign a harm, but not the other way round; so a harm has to be there at equal length too.
+
+    Args:
+        best: the change against real spots alone with the length that suits them best.
+        as_long: the change against real spots alone, trained as long; None when it was not measured.
+    """
+    return "unclear" if shorter_does(best, as_long) else direction(best)
+
+
+def shorter_does(best: Interval, as_long: Interval | None) -> bool:
+    """Say whether real spots alone beat synthetic pairs because they were trained for less, and only so."""
+    return as_long is not None and direction(best) == "worse" and direction(as_long) != "worse"
+
+
+def direction(change: Interval) -> Direction:
     """Return `better` or `worse` when the whole interval of a change of error lies on that side of 0, else `unclear`."""
     if change.high < 0:
         return "better"

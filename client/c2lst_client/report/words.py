@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from c2lst_client.evaluate.results import ConditioningResult, CotrainResult, Interval
-from c2lst_client.evaluate.statistics import direction
+from c2lst_client.evaluate.statistics import Direction, direction, finding, shorter_does
 
 Tone = Literal["good", "unclear", "bad"]
+TONES: dict[Direction, Tone] = {"better": "good", "unclear": "unclear", "worse": "bad"}
 NBSP = "\N{NO-BREAK SPACE}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 MINUS = "\N{MINUS SIGN}"
@@ -66,8 +67,17 @@ def headline(verdict: str) -> tuple[str, str]:
 
 def tone(change: Interval) -> Tone:
     """Say whether a change of the error is good news, bad news, or neither."""
-    tones: dict[str, Tone] = {"better": "good", "worse": "bad"}
-    return tones.get(direction(change), "unclear")
+    return TONES[direction(change)]
+
+
+def finding_tone(best: Interval, as_long: Interval | None) -> Tone:
+    """Say whether what synthetic pairs do is good news, bad news, or neither."""
+    return TONES[finding(best, as_long)]
+
+
+def cotrain_tone(result: CotrainResult) -> Tone:
+    """Say whether what synthetic pairs do at a site is good news, bad news, or neither."""
+    return finding_tone(result.primary.change, result.as_long.change if result.as_long else None)
 
 
 def explain_cotrain(result: CotrainResult) -> str:
@@ -77,6 +87,12 @@ def explain_cotrain(result: CotrainResult) -> str:
         f"{result.train_spots} real spots and once from the same spots plus synthetic pairs, with equally many training steps; "
         f"both were then tested on {result.test_spots} real spots that neither training nor the generator had seen. "
     )
+    as_long = result.as_long.change if result.as_long else None
+    if shorter_does(result.primary.change, as_long):
+        return (
+            f"{setting}With synthetic pairs its errors were larger than with real spots alone that were trained for less, and "
+            "not larger than with those that were trained as long: it is the shorter training that did better."
+        )
     return (
         setting
         + {
@@ -84,7 +100,7 @@ def explain_cotrain(result: CotrainResult) -> str:
             "unclear": "The interval includes no change at all: on this slide nobody can tell whether synthetic pairs help "
             "or hurt. That is not proof that they are useless; more held-out spots or another slide would say more.",
             "bad": "With synthetic pairs its errors were larger, by more than chance explains: train on real spots alone.",
-        }[tone(result.primary.change)]
+        }[TONES[finding(result.primary.change, as_long)]]
     )
 
 

@@ -8,6 +8,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from c2lst_client.arms import length_label
 from c2lst_client.report import words
 from c2lst_client.report.charts import data_uri
 from c2lst_client.report.templates import environment
@@ -63,6 +64,7 @@ def study_page(result: StudyResult, created: datetime, pictures: Mapping[str, Em
             words=words,
             css=page_style(),
             primary=_change(result.controls, both, AUGMENTED),
+            as_long=_change(result.controls, both, length_label(AUGMENTED, design.predictor.steps)),
             plain=_change(result.controls, plain, REAL),
             main=next(
                 each for each in result.divisions if (each.method, each.fraction, each.seed) == ("random", design.main, 0)

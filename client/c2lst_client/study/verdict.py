@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from c2lst_client.arms import length_label
 from c2lst_client.evaluate.results import Interval
-from c2lst_client.evaluate.statistics import direction
+from c2lst_client.evaluate.statistics import direction, finding, shorter_does
 from c2lst_client.report.words import duration
 from c2lst_client.study.design import AUGMENTED, REAL, StudyDesign, best_arms
 from c2lst_client.study.results import Control, EfficiencyPoint, RatioRow
@@ -24,12 +24,12 @@ def write_verdict(
     """Say what the study found, a sentence for each question."""
     plain, both = best_arms(design)
     found = {(each.method, each.arm, each.against): each.change for each in controls}
-    as_long = length_label(AUGMENTED, design.predictor.steps)
     primary = found["random", both, AUGMENTED]
+    as_long = found["random", both, length_label(AUGMENTED, design.predictor.steps)]
     blocked = found["blocked", both, AUGMENTED]
     sentences = [
-        f"{opening(primary)} At {100 * design.main:g} % of the spots, {both} against {AUGMENTED}, trained as long or "
-        f"shorter, whichever is best for it: {words(primary)}; trained as long: {words(found['random', both, as_long])}. "
+        f"{opening(primary, as_long)} At {100 * design.main:g} % of the spots, {both} against {AUGMENTED}, trained as long or "
+        f"shorter, whichever is best for it: {words(primary)}; trained as long: {words(as_long)}. "
         f"Where no held-out patch overlaps a training patch: {words(blocked)}.",
         f"Without augmentation in either arm: {words(found['random', plain, REAL])}; "
         f"against augmentation alone: {words(found['random', plain, AUGMENTED])}.",
@@ -53,14 +53,16 @@ def words(change: Interval) -> str:
     return f"{100 * change.value:+.1f} % [{100 * change.low:+.1f}, {100 * change.high:+.1f}]"
 
 
-def opening(primary: Interval) -> str:
+def opening(primary: Interval, as_long: Interval) -> str:
     """Answer the question in a sentence; one of hardly any size says so."""
+    if shorter_does(primary, as_long):
+        return "There is no evidence that synthetic pairs help at this site: real spots alone, trained for less, do better."
     amount = ", a little" if abs(primary.value) < LITTLE else ""
     return {
         "better": f"Synthetic pairs help at this site{amount}.",
         "worse": f"Synthetic pairs hurt at this site{amount}.",
         "unclear": "There is no evidence that synthetic pairs help at this site.",
-    }[direction(primary)]
+    }[finding(primary, as_long)]
 
 
 def _control(controls: Sequence[Control], kind: str) -> str:

@@ -66,7 +66,7 @@ def design(**chosen):
     return StudyDesign(predictor=DEFAULTS.predictor, sampling=DEFAULTS.sampling, **chosen)
 
 
-def test_design_begins_with_what_says_most_and_has_every_arm():
+def test_design_has_something_of_every_kind_first_and_every_arm():
     usual = design()
     assert [each.label for each in usual.divisions[:2]] == ["random 25 %, split 0", "blocked 25 %, split 0"]
     assert len(usual.divisions) == 20
@@ -251,10 +251,12 @@ def test_figures_in_words():
 
 
 def test_verdict_opens_with_what_the_interval_allows():
-    assert opening(Interval(value=-0.008, low=-0.015, high=-0.002)) == "Synthetic pairs help at this site, a little."
-    assert opening(Interval(value=-0.08, low=-0.11, high=-0.05)) == "Synthetic pairs help at this site."
-    assert opening(Interval(value=0.03, low=0.01, high=0.05)) == "Synthetic pairs hurt at this site."
-    assert opening(Interval(value=-0.03, low=-0.07, high=0.01)).startswith("There is no evidence")
+    better, worse = Interval(value=-0.08, low=-0.11, high=-0.05), Interval(value=0.03, low=0.01, high=0.05)
+    assert opening(Interval(value=-0.008, low=-0.015, high=-0.002), worse) == "Synthetic pairs help at this site, a little."
+    assert opening(better, better) == "Synthetic pairs help at this site."
+    assert opening(worse, worse) == "Synthetic pairs hurt at this site."
+    assert opening(worse, better).endswith("real spots alone, trained for less, do better.")
+    assert opening(Interval(value=-0.03, low=-0.07, high=0.01), worse).startswith("There is no evidence")
 
 
 def test_choices_of_the_user_make_the_design():
