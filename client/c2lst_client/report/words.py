@@ -100,7 +100,7 @@ def explain_cotrain(result: CotrainResult) -> str:
             "unclear": "The interval includes no change at all: on this slide nobody can tell whether synthetic pairs help "
             "or hurt. That is not proof that they are useless; more held-out spots or another slide would say more.",
             "bad": "With synthetic pairs its errors were larger, by more than chance explains: train on real spots alone.",
-        }[TONES[finding(result.primary.change, as_long)]]
+        }[cotrain_tone(result)]
     )
 
 
