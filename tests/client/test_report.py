@@ -127,6 +127,16 @@ def test_page_does_not_praise_what_did_not_help(change, words):
     assert "its errors were smaller" not in text
 
 
+def test_page_blames_the_length_of_training_where_it_is_the_length():
+    inputs = bare_inputs()
+    cotrain, _ = cotrain_result(inputs.spots, inputs.split, (0.03, 0.01, 0.05))
+    level, _ = cotrain_result(inputs.spots, inputs.split, (-0.004, -0.013, 0.006))
+    page = Page(build_report(replace(inputs, cotrain=cotrain.model_copy(update={"as_long": level.primary}))))
+    assert "it is the shorter training that did better" in page.text
+    assert "train on real spots alone" not in page.text
+    assert "card verdict unclear" in page.values("class")
+
+
 def test_weak_conditioning_is_called_no_evidence():
     inputs = bare_inputs()
     text = Page(build_report(replace(inputs, conditioning=conditioning_result(inputs.split, r=0.1)))).text
